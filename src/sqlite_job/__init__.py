@@ -1,0 +1,85 @@
+"""Enqueue Python functions, run them in workers, keep every job in one SQLite file.
+
+This is the public API; everything else may change.
+"""
+
+from __future__ import annotations
+
+from sqlite_job.connections import SQLiteJob, call
+from sqlite_job.core.context import JobContext, current_job
+from sqlite_job.core.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseReplacedError,
+    DatabaseTooNewError,
+    DatabaseUnavailableError,
+    DecodeError,
+    EncodeError,
+    InvalidNameError,
+    InvalidOptionError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    JobStateError,
+    NoCurrentJobError,
+    NotOurDatabaseError,
+    PayloadTooLargeError,
+    ResultTimeoutError,
+    SettingsError,
+    SQLiteJobError,
+    SQLiteTooOldError,
+    UnknownFunctionError,
+)
+from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
+from sqlite_job.core.serializers import Serializer
+from sqlite_job.core.states import JobStatus
+from sqlite_job.core.tasks import task
+from sqlite_job.inspection import Inspector, WorkerInfo
+from sqlite_job.job import Job
+from sqlite_job.settings import WorkerSettings
+from sqlite_job.worker import Worker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backoff",
+    "Cancel",
+    "DatabaseBusyError",
+    "DatabaseError",
+    "DatabaseReplacedError",
+    "DatabaseTooNewError",
+    "DatabaseUnavailableError",
+    "DecodeError",
+    "EncodeError",
+    "Inspector",
+    "InvalidNameError",
+    "InvalidOptionError",
+    "Job",
+    "JobCancelledError",
+    "JobContext",
+    "JobFailedError",
+    "JobFailure",
+    "JobInfo",
+    "JobNotFoundError",
+    "JobStateError",
+    "JobStatus",
+    "NoCurrentJobError",
+    "NotOurDatabaseError",
+    "PayloadTooLargeError",
+    "ResultTimeoutError",
+    "Retry",
+    "SQLiteJob",
+    "SQLiteJobError",
+    "SQLiteTooOldError",
+    "Serializer",
+    "SettingsError",
+    "Snooze",
+    "UnknownFunctionError",
+    "Worker",
+    "WorkerInfo",
+    "WorkerSettings",
+    "call",
+    "current_job",
+    "task",
+]

@@ -1,0 +1,375 @@
+"""Enqueue jobs and look at them: SQLiteJob, the door of everybody but the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from datetime import datetime
+from functools import partial
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    TypeVar,
+    Union,
+    overload,
+)
+
+from sqlite_job import inspection
+from sqlite_job.core.clock import SystemClock, elapsed
+from sqlite_job.core.errors import (
+    InvalidNameError,
+    InvalidOptionError,
+    JobCancelledError,
+    JobFailedError,
+    JobNotFoundError,
+    PayloadTooLargeError,
+    ResultTimeoutError,
+)
+from sqlite_job.core.ids import IdMaker
+from sqlite_job.core.jobs import JobFailure, JobInfo, NewJob, StoredResult
+from sqlite_job.core.names import check_name
+from sqlite_job.core.options import JobOptions, check_options
+from sqlite_job.core.previews import preview_call
+from sqlite_job.core.retries import Seconds
+from sqlite_job.core.serializers import BUILT_IN, Codecs, Serializer, find_serializer
+from sqlite_job.core.states import JobStatus
+from sqlite_job.core.tasks import Call, Registry, as_task
+from sqlite_job.job import Job
+from sqlite_job.settings import WorkerSettings, check_settings, default_database
+from sqlite_job.storage.interface import Storage
+from sqlite_job.storage.opening import Database, locate, open_storage
+
+if sys.version_info >= (3, 10):
+    from typing import ParamSpec
+else:
+    from typing_extensions import ParamSpec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_clock = SystemClock()
+_make_id = IdMaker(_clock.now)
+
+
+class SQLiteJob:
+    """A queue in a database: enqueue jobs, wait for them, look at them. Safe to share between threads."""
+
+    def __init__(
+        self,
+        queue: str = "default",
+        settings: Optional[WorkerSettings] = None,
+        *,
+        database: Optional[Database] = None,
+        serializer: Union[str, Serializer] = "pickle",
+        durability: str = "full",
+    ) -> None:
+        """Enqueue to `queue` by default, in the database of `settings`, or in `database`, or in the default one.
+
+        With settings, function names are checked at enqueue; serializer, durability and limits come from there.
+        Nothing is opened before the first use. Raises InvalidNameError, InvalidOptionError, DatabaseUnavailableError.
+        """
+        self.queue = check_name(queue, "queue name")
+        self._options = JobOptions()
+        self._registry: Optional[Registry] = None
+        self._max_payload = WorkerSettings.max_payload
+        self._preview = WorkerSettings.preview
+        if settings is not None:
+            self._take(check_settings(settings, "SQLiteJob"))
+            if database is not None:
+                message = "give settings or database, not both: the settings have a database of their own"
+                raise InvalidOptionError(message)
+            return
+        if durability not in ("full", "normal"):
+            message = f'durability is "full" or "normal", not {durability!r}'
+            raise InvalidOptionError(message)
+        self._durability = durability
+        self._database = locate(default_database() if database is None else database)
+        self._codecs = Codecs(find_serializer(serializer), [find_serializer(serializer), *BUILT_IN.values()])
+
+    def with_options(
+        self,
+        *,
+        job_id: Optional[str] = None,
+        queue: Optional[str] = None,
+        priority: Optional[int] = None,
+        delay: Optional[Seconds] = None,
+        run_at: Optional[datetime] = None,
+        max_tries: Optional[int] = None,
+        tags: Iterable[str] = (),
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> SQLiteJob:
+        """Return a copy whose jobs have these options; all keyword arguments of `enqueue` belong to the function.
+
+        `priority`: higher is first. `delay`: seconds or timedelta. `run_at`: an aware datetime. `job_id`: an id of
+        your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values.
+        Raises InvalidOptionError or InvalidNameError.
+        """
+        copy = object.__new__(SQLiteJob)
+        copy.__dict__.update(self.__dict__)
+        copy._options = check_options(
+            job_id=job_id,
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            run_at=run_at,
+            max_tries=max_tries,
+            tags=tags,
+            meta=meta,
+        )
+        return copy
+
+    @overload
+    def enqueue(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[T]: ...
+    @overload
+    def enqueue(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Job[T]: ...
+    @overload
+    def enqueue(self, function: str, /, *args: Any, **kwargs: Any) -> Job[Any]: ...
+
+    def enqueue(self, function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Store one call of a function, by name or by function, and return the job once it is on disk.
+
+        Raises UnknownFunctionError (with settings), EncodeError, PayloadTooLargeError, DatabaseError; then nothing
+        was written.
+        """
+        new = self._new_job(function, args, kwargs)
+        self._storage.enqueue((new,))
+        return Job(new.id, self)
+
+    def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
+        """Store many calls, made by `call`, in one transaction: all or none; returns the jobs in order."""
+        if self._options.job_id is not None:
+            message = "job_id names one job; give enqueue_many none"
+            raise InvalidOptionError(message)
+        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in calls]
+        if new_jobs:
+            self._storage.enqueue(new_jobs)
+        return [Job(new.id, self) for new in new_jobs]
+
+    @overload
+    async def aenqueue(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[T]: ...
+    @overload
+    async def aenqueue(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Job[T]: ...
+    @overload
+    async def aenqueue(self, function: str, /, *args: Any, **kwargs: Any) -> Job[Any]: ...
+
+    async def aenqueue(self, function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Do as `enqueue`, without blocking the event loop while the disk works."""
+        new = self._new_job(function, args, kwargs)
+        await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+        return Job(new.id, self)
+
+    def job(self, job_id: str) -> Job[Any]:
+        """Return a handle of a stored id; it is looked up when used."""
+        return Job(_check_id(job_id), self)
+
+    def get_job(self, job_id: str) -> JobInfo:
+        """Return what is known of a job; raises JobNotFoundError."""
+        return inspection.read_job(self._storage, _check_id(job_id))
+
+    def get_job_result(self, job_id: str) -> Any:
+        """Return what a completed job returned; None for one that has not finished, or failed.
+
+        Raises JobNotFoundError, or DecodeError if the result cannot be decoded here.
+        """
+        stored = self._stored(_check_id(job_id))
+        return self._value(stored, job_id) if stored.status is JobStatus.COMPLETED else None
+
+    def failures(self, job_id: str) -> List[JobFailure]:
+        """Return the tries of a job that did not succeed, oldest first."""
+        return self._storage.failures(_check_id(job_id))
+
+    def list_jobs(
+        self,
+        *,
+        status: Union[str, JobStatus, None] = None,
+        queue: Optional[str] = None,
+        function: Optional[str] = None,
+        tag: Optional[str] = None,
+        limit: int = 100,
+        after: Union[int, JobInfo, None] = None,
+    ) -> List[JobInfo]:
+        """Return jobs of the database, newest first; `after` is the last job of the page before, or its `cursor`."""
+        return inspection.list_jobs(
+            self._storage, status=status, queue=queue, function=function, tag=tag, limit=limit, after=after
+        )
+
+    def counts(self, queue: Optional[str] = None) -> Dict[JobStatus, int]:
+        """Return how many jobs this queue (or the given one) has in each status, zeros included."""
+        found = inspection.count_queues(self._storage).get(self.queue if queue is None else queue, {})
+        return {status: found.get(status, 0) for status in JobStatus}
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job with its arguments, result and history.
+
+        Raises JobNotFoundError, or JobStateError while it runs.
+        """
+        self._storage.delete(_check_id(job_id))
+
+    def requeue(self, job_id: str) -> Job[Any]:
+        """Run a finished job again, from its first try; its result is dropped, its failures are kept.
+
+        Raises JobNotFoundError, or JobStateError for a job that has not finished.
+        """
+        self._storage.requeue(_check_id(job_id), _clock.now())
+        return Job(job_id, self)
+
+    def close(self) -> None:
+        """Close the connections of this process to the database; the next use opens new ones."""
+        self._storage.close()
+
+    def wait_for_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
+        """Wait for a job, at most `timeout` seconds, and return its result; as `Job.result`."""
+        stored = self._stored(job_id)
+        if not stored.status.is_final:
+            stored = self._wait_until_final(job_id, timeout)
+        return self._outcome(stored, job_id)
+
+    async def await_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
+        """Wait for a job without blocking the event loop; as `Job.aresult`."""
+        loop = asyncio.get_running_loop()
+        committed = asyncio.Event()
+        read = partial(loop.run_in_executor, None, self._stored, job_id)
+        unsubscribe = await loop.run_in_executor(
+            None, self._storage.subscribe, lambda: loop.call_soon_threadsafe(committed.set)
+        )
+        try:
+            stored = await asyncio.wait_for(_await_final(read, committed), timeout)
+        except asyncio.TimeoutError:
+            raise ResultTimeoutError(job_id, timeout or 0) from None
+        finally:
+            unsubscribe()
+        return self._outcome(stored, job_id)
+
+    @property
+    def _storage(self) -> Storage:
+        return open_storage(self._database, self._durability)
+
+    def _take(self, settings: WorkerSettings) -> None:
+        self._registry = settings.registry
+        self._database = settings.location
+        self._durability = settings.durability
+        self._codecs = Codecs(
+            settings.codecs.encoder,
+            [settings.codecs.encoder, *map(find_serializer, settings.accept), *BUILT_IN.values()],
+        )
+        self._max_payload = settings.max_payload
+        self._preview = settings.preview
+
+    def _new_job(
+        self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> NewJob:
+        name, queue, priority = self._resolve(function)
+        options = self._options
+        encoded = self._codecs.encode((args, kwargs), f"the arguments of {name}")
+        if len(encoded) > self._max_payload:
+            raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
+        now = _clock.now()
+        return NewJob(
+            options.job_id or _make_id(),
+            options.queue or queue or self.queue,
+            name,
+            self._codecs.encoder.name,
+            encoded,
+            preview_call(args, kwargs) if self._preview else None,
+            now,
+            priority if options.priority is None else options.priority,
+            options.run_time(now),
+            options.max_tries,
+            options.tags,
+            options.meta,
+            options.job_id is not None,
+        )
+
+    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Tuple[str, Optional[str], int]:
+        """Return a function's name, its queue and its priority."""
+        if self._registry is not None:
+            registered = self._registry.find(function)
+            return registered.name, registered.queue, registered.priority
+        if isinstance(function, str):
+            return check_name(function, "function name"), None, 0
+        if not callable(function):
+            message = f"enqueue takes a function or its name, not {function!r}"
+            raise InvalidNameError(message)
+        entry = as_task(function)
+        if entry.name is None:
+            message = (
+                f"{function!r} has no name to enqueue it by; define it with def, or name it: task(function, name='...')"
+            )
+            raise InvalidNameError(message)
+        return check_name(entry.name, "function name"), entry.options.queue, entry.options.priority or 0
+
+    def _stored(self, job_id: str) -> StoredResult:
+        stored = self._storage.result(job_id)
+        if stored is None:
+            raise JobNotFoundError(job_id)
+        return stored
+
+    def _wait_until_final(self, job_id: str, timeout: Optional[float]) -> StoredResult:
+        deadline = None if timeout is None else elapsed() + timeout
+        committed = threading.Event()
+        unsubscribe = self._storage.subscribe(committed.set)
+        try:
+            while True:
+                committed.clear()
+                stored = self._stored(job_id)
+                if stored.status.is_final:
+                    return stored
+                remaining = None if deadline is None else deadline - elapsed()
+                if remaining is not None and remaining <= 0:
+                    raise ResultTimeoutError(job_id, timeout or 0)
+                committed.wait(remaining)
+        finally:
+            unsubscribe()
+
+    def _outcome(self, stored: StoredResult, job_id: str) -> Any:
+        if stored.status is JobStatus.COMPLETED:
+            return self._value(stored, job_id)
+        if stored.status is JobStatus.CANCELLED:
+            raise JobCancelledError(job_id, stored.cancel_reason)
+        last = self._storage.failures(job_id)[-1]
+        raise JobFailedError(job_id, last.error_type, last.message, last.traceback)
+
+    def _value(self, stored: StoredResult, job_id: str) -> Any:
+        return self._codecs.decode(stored.codec or "", stored.value or b"", f"the result of job {job_id}")
+
+
+@overload
+def call(function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Call[T]: ...
+@overload
+def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Call[T]: ...
+@overload
+def call(function: str, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
+
+
+def call(function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Call[Any]:
+    """Note a function and its arguments for `enqueue_many`."""
+    return Call(function, args, kwargs)
+
+
+async def _await_final(read: Callable[[], Awaitable[StoredResult]], committed: asyncio.Event) -> StoredResult:
+    while True:
+        committed.clear()
+        stored = await read()
+        if stored.status.is_final:
+            return stored
+        await committed.wait()
+
+
+def _check_id(job_id: object) -> str:
+    if not isinstance(job_id, str):
+        message = f"A job id is text, not {type(job_id).__name__}: {job_id!r}"
+        raise InvalidNameError(message)
+    return job_id

@@ -1,0 +1,55 @@
+"""Tell the time: the only module that asks the operating system for it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Protocol
+
+MICROSECOND = 1
+MILLISECOND = 1_000
+SECOND = 1_000_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Clock(Protocol):
+    """Anything that tells the time in integer microseconds since 1970, UTC."""
+
+    def now(self) -> int:
+        """Return microseconds since 1970, UTC."""
+        ...
+
+
+class SystemClock:
+    """The operating system's wall clock."""
+
+    def now(self) -> int:
+        """Return microseconds since 1970, UTC."""
+        return time.time_ns() // 1000
+
+
+def elapsed() -> float:
+    """Return seconds of a clock that never jumps; only differences mean anything."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Sleep; for the bounded retries of storage only, never for waiting on an event."""
+    time.sleep(seconds)
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """Return the aware UTC datetime of a stored time."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return the stored form of an aware datetime.
+
+    Raises ValueError for a naive datetime: its zone would be a guess.
+    """
+    if moment.tzinfo is None:
+        message = f"{moment!r} has no time zone; give an aware datetime, as datetime.now(timezone.utc)"
+        raise ValueError(message)
+    return (moment - _EPOCH) // timedelta(microseconds=1)

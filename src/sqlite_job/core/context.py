@@ -1,0 +1,116 @@
+"""Tell a job about itself: `current_job()` works in threads and coroutines, without a first parameter."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextvars import ContextVar, Token
+from typing import Any, Mapping, Optional, Tuple
+
+from sqlite_job.core.errors import NoCurrentJobError
+from sqlite_job.core.jobs import ClaimedJob
+
+_current: ContextVar[Optional[JobContext]] = ContextVar("sqlite_job_current", default=None)
+_logger = logging.getLogger("sqlite_job.job")
+
+
+class State(dict):  # type: ignore[type-arg]
+    """What `on_startup` prepares for the jobs of a worker: a dict whose keys are attributes as well."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value under that key."""
+        try:
+            return self[name]
+        except KeyError:
+            message = f"nothing named {name!r} in the worker's state; set it in on_startup (there is: {', '.join(map(str, self)) or 'nothing'})"
+            raise AttributeError(message) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set the value under that key."""
+        self[name] = value
+
+
+class JobContext:
+    """The running job, seen from inside."""
+
+    __slots__ = ("_job", "_max_tries", "state")
+
+    def __init__(self, job: ClaimedJob, max_tries: int, state: State) -> None:
+        """Wrap a claimed job; texts are parsed only when asked for."""
+        self._job = job
+        self._max_tries = max_tries
+        self.state = state
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._job.id
+
+    @property
+    def queue(self) -> str:
+        """The queue it came from."""
+        return self._job.queue
+
+    @property
+    def function(self) -> str:
+        """The name of the function."""
+        return self._job.function
+
+    @property
+    def tries(self) -> int:
+        """Which try this is, from 1."""
+        return self._job.tries
+
+    @property
+    def max_tries(self) -> int:
+        """How many tries there may be."""
+        return self._max_tries
+
+    @property
+    def tags(self) -> Tuple[str, ...]:
+        """The tags given at enqueue."""
+        return parse_tags(self._job.tags)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The metadata given at enqueue, parsed anew at each access."""
+        return parse_meta(self._job.meta)
+
+    @property
+    def log(self) -> logging.LoggerAdapter:  # type: ignore[type-arg]
+        """A logger whose records carry `job_id`, `job_function` and `job_queue`."""
+        facts = {"job_id": self.id, "job_function": self.function, "job_queue": self.queue}
+        return logging.LoggerAdapter(_logger, facts)
+
+    def __repr__(self) -> str:
+        """Show what runs, and which try."""
+        return f"<JobContext {self.id} {self.function} try {self.tries}>"
+
+
+def current_job() -> JobContext:
+    """Return the job that runs here; raises NoCurrentJobError outside of one."""
+    job = _current.get()
+    if job is None:
+        message = "current_job() works inside a job only; nothing here was started by a worker"
+        raise NoCurrentJobError(message)
+    return job
+
+
+def enter_job(context: JobContext) -> Token[Optional[JobContext]]:
+    """Make `context` the current job; for the runner."""
+    return _current.set(context)
+
+
+def leave_job(token: Token[Optional[JobContext]]) -> None:
+    """Undo `enter_job`."""
+    _current.reset(token)
+
+
+def parse_tags(text: Optional[str]) -> Tuple[str, ...]:
+    """Return stored tags."""
+    return tuple(json.loads(text)) if text else ()
+
+
+def parse_meta(text: Optional[str]) -> Mapping[str, Any]:
+    """Return stored metadata."""
+    return json.loads(text) if text else {}

@@ -1,0 +1,86 @@
+"""Say what happened, as values, to whoever subscribed: logs and metrics hang here, and nothing depends on them.
+
+The hot path emits one event a turn, never one a job.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable, List, NamedTuple, Sequence, Tuple, Union
+
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Outcome
+
+_logger = logging.getLogger("sqlite_job")
+
+
+class WorkerStarted(NamedTuple):
+    """A worker is registered and takes jobs from now on."""
+
+    worker_id: int
+    queues: Tuple[str, ...]
+    functions: Tuple[str, ...]
+    database: str
+
+
+class WorkerStopped(NamedTuple):
+    """A worker has settled all it ran, and returned the rest."""
+
+    worker_id: int
+    jobs: int
+
+
+class JobsClaimed(NamedTuple):
+    """The jobs of one turn, in the order they will start."""
+
+    jobs: Sequence[ClaimedJob]
+
+
+class JobsSettled(NamedTuple):
+    """The outcomes of one turn, each with its job; they are committed."""
+
+    settled: Sequence[Tuple[ClaimedJob, Outcome]]
+
+
+class OutcomesStale(NamedTuple):
+    """Outcomes that changed nothing: the jobs were rescued, cancelled or deleted while they ran here."""
+
+    outcomes: Sequence[Outcome]
+
+
+class FunctionUnknown(NamedTuple):
+    """Jobs wait in this worker's queues for a function it does not have; they are left for a worker that has it."""
+
+    function: str
+    hint: str
+
+
+class StorageFailed(NamedTuple):
+    """The database could not be used for one turn; it will be tried again after `retry_in` seconds."""
+
+    error: Exception
+    retry_in: float
+
+
+Event = Union[WorkerStarted, WorkerStopped, JobsClaimed, JobsSettled, OutcomesStale, FunctionUnknown, StorageFailed]
+Subscriber = Callable[[Event], None]
+
+
+class Events:
+    """A list of subscribers; one that raises is logged, and never stops a worker."""
+
+    def __init__(self) -> None:
+        """Start without subscribers."""
+        self._subscribers: List[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` with each event from now on, in the thread where it happens."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: Event) -> None:
+        """Hand the event to all subscribers."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                _logger.exception("A subscriber failed on %s", type(event).__name__)

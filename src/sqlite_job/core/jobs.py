@@ -1,0 +1,98 @@
+"""Hold the values that travel between the rooms: a job to enqueue, a claimed job, and what is known of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
+
+from sqlite_job.core.states import JobStatus
+
+
+class NewJob(NamedTuple):
+    """A job ready to be stored; times in microseconds, `args` already encoded by `codec`."""
+
+    id: str
+    queue: str
+    function: str
+    codec: str
+    args: bytes
+    preview: Optional[str]
+    created_at: int
+    priority: int = 0
+    run_at: Optional[int] = None
+    max_tries: Optional[int] = None
+    tags: Tuple[str, ...] = ()
+    meta: Optional[str] = None
+    has_own_id: bool = False
+
+
+class ClaimedJob(NamedTuple):
+    """A job that this worker holds; `claim_number` is the fence of every write about it."""
+
+    seq: int
+    claim_number: int
+    tries: int
+    id: str
+    queue: str
+    function: str
+    max_tries: Optional[int]
+    codec: str
+    args: bytes
+    tags: Optional[str]
+    meta: Optional[str]
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """One try that did not succeed."""
+
+    try_number: int
+    error_type: str
+    message: str
+    traceback: str
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def summary(self) -> str:
+        """The error on one line, as Python prints it."""
+        return f"{self.error_type}: {self.message}" if self.message else self.error_type
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """All that is known of a job, without its arguments and result as values: those stay encoded.
+
+    `started_at` is when the latest try started; `error` is the latest failure or the reason of a cancellation;
+    `arguments` and `result` are the bounded previews.
+    """
+
+    id: str
+    queue: str
+    function: str
+    status: JobStatus
+    priority: int
+    tries: int
+    max_tries: Optional[int]
+    deaths: int
+    created_at: datetime
+    run_at: Optional[datetime]
+    started_at: Optional[datetime]
+    finished_at: Optional[datetime]
+    worker_id: Optional[int]
+    error: Optional[str]
+    arguments: Optional[str]
+    result: Optional[str]
+    tags: Tuple[str, ...]
+    meta: Mapping[str, Any]
+    cursor: int
+
+
+class StoredResult(NamedTuple):
+    """A job's status and, once completed, its encoded result."""
+
+    status: JobStatus
+    codec: Optional[str]
+    value: Optional[bytes]
+    cancel_reason: Optional[str]

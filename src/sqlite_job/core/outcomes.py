@@ -1,0 +1,80 @@
+"""Say how a run of a job ended, as a value: what the executors hand back and storage settles.
+
+Times are in microseconds; `seq` and `claim_number` are the fence.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Union
+
+
+class Completed(NamedTuple):
+    """The function returned; its result is already encoded. The first four fields are COMPLETE's parameters."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    codec: str
+    value: bytes
+    preview: Optional[str]
+
+
+class FailureReport(NamedTuple):
+    """What is kept of a try that did not succeed: bounded texts, never an exception object."""
+
+    try_number: int
+    error_type: str
+    message: str
+    traceback: str
+
+
+class Failed(NamedTuple):
+    """The last try failed: the job ends."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    failure: FailureReport
+
+
+class Retried(NamedTuple):
+    """A try failed, and the next one starts at `run_at`."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    failure: FailureReport
+    run_at: int
+
+
+class Snoozed(NamedTuple):
+    """The job asked to run again at `run_at`; the try is given back."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    run_at: int
+
+
+class Cancelled(NamedTuple):
+    """The job ended itself without a failure, or was cancelled while it ran."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    reason: str
+
+
+class Returned(NamedTuple):
+    """The job was claimed and not run, or interrupted by a clean stop: pending again, its try given back."""
+
+    seq: int
+    claim_number: int
+
+
+Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Returned]

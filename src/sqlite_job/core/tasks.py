@@ -1,0 +1,242 @@
+"""Register functions as tasks: their names, their options, and calls of them with arguments."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass, field
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
+
+from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
+from sqlite_job.core.names import check_name
+from sqlite_job.core.retries import Backoff, RetryPolicy
+
+if sys.version_info >= (3, 10):
+    from typing import ParamSpec
+else:
+    from typing_extensions import ParamSpec
+
+if TYPE_CHECKING:
+    from sqlite_job.core.serializers import Codecs
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ATTRIBUTE = "__sqlite_job_options__"
+
+Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What `task` may say of one function; None leaves the matter to the settings."""
+
+    name: Optional[str] = None
+    queue: Optional[str] = None
+    priority: Optional[int] = None
+    max_tries: Optional[int] = None
+    backoff: Optional[Backoff] = None
+    retry_on: Optional[Exceptions] = None
+    give_up_on: Optional[Exceptions] = None
+
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot work, each as one sentence with the value and the mend."""
+        for name, kind in ((self.name, "function name"), (self.queue, "queue name")):
+            if name is not None:
+                try:
+                    check_name(name, kind)
+                except InvalidNameError as error:
+                    yield str(error)
+        if self.priority is not None and not is_whole(self.priority):
+            yield f"priority is a whole number, not {self.priority!r}"
+        if self.max_tries is not None and not is_whole(self.max_tries, least=1):
+            yield f"max_tries is a whole number from 1, not {self.max_tries!r}"
+        if self.backoff is not None and not isinstance(self.backoff, Backoff):
+            yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
+        for word in ("retry_on", "give_up_on"):
+            chosen = getattr(self, word)
+            if chosen is not None and not _are_exceptions(chosen):
+                yield f"{word} is an exception class or a tuple of them, not {chosen!r}"
+
+
+class Task(Generic[P, T]):
+    """A function with options; calling it calls the function."""
+
+    def __init__(self, function: Callable[P, T], options: TaskOptions) -> None:
+        """Join a function and its options; both are checked when the settings are."""
+        self.function = function
+        self.options = options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function, here and now."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Show the name jobs are enqueued under."""
+        return f"<Task {self.name or self.function!r}>"
+
+    @property
+    def name(self) -> Optional[str]:
+        """The name jobs are enqueued under; None where the function has none of its own."""
+        if self.options.name is not None:
+            return self.options.name
+        name = getattr(self.function, "__name__", None)
+        return None if name == "<lambda>" else name
+
+
+@overload
+def task(
+    function: Callable[P, T],
+    *,
+    name: Optional[str] = ...,
+    queue: Optional[str] = ...,
+    priority: Optional[int] = ...,
+    max_tries: Optional[int] = ...,
+    backoff: Optional[Backoff] = ...,
+    retry_on: Optional[Exceptions] = ...,
+    give_up_on: Optional[Exceptions] = ...,
+) -> Task[P, T]: ...
+
+
+@overload
+def task(
+    *,
+    name: Optional[str] = ...,
+    queue: Optional[str] = ...,
+    priority: Optional[int] = ...,
+    max_tries: Optional[int] = ...,
+    backoff: Optional[Backoff] = ...,
+    retry_on: Optional[Exceptions] = ...,
+    give_up_on: Optional[Exceptions] = ...,
+) -> Callable[[F], F]: ...
+
+
+def task(function: Optional[Callable[..., Any]] = None, **options: Any) -> Any:
+    """Give a function options: `task(fn, max_tries=3)` in `functions`, or `@task(max_tries=3)` above it.
+
+    As a decorator it leaves the function as it was and only notes the options on it. Raises TypeError for an
+    unknown option, and ValueError for a value that cannot work.
+    """
+    chosen = TaskOptions(**options)
+    problems = list(chosen.problems())
+    if problems:
+        raise ValueError("; ".join(problems))
+    if function is not None:
+        if not callable(function):
+            message = f"task() takes a function, not {function!r}"
+            raise TypeError(message)
+        return Task(function, chosen)
+
+    def decorate(decorated: F) -> F:
+        setattr(decorated, _ATTRIBUTE, chosen)
+        return decorated
+
+    return decorate
+
+
+def as_task(entry: Callable[..., Any]) -> Task[..., Any]:
+    """Return an entry of `functions` as a Task: itself, or the function with the options noted on it."""
+    if isinstance(entry, Task):
+        return entry
+    return Task(entry, getattr(entry, _ATTRIBUTE, None) or TaskOptions())
+
+
+@dataclass(frozen=True)
+class Call(Generic[T_co]):
+    """A function with arguments, for `enqueue_many`; made by `call`."""
+
+    function: Union[str, Callable[..., Any]]
+    args: Tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegisteredTask:
+    """One function a worker can run, with all that settings and task say of it."""
+
+    name: str
+    function: Callable[..., Any]
+    is_coroutine: bool
+    queue: Optional[str]
+    priority: int
+    retry: RetryPolicy
+
+
+class Registry:
+    """The functions of one settings class, by name; the only way from a stored name to code."""
+
+    def __init__(self, tasks: Iterable[RegisteredTask], owner: str, codecs: Codecs) -> None:
+        """Keep the tasks by name and by function; `owner` names the settings in errors."""
+        self.owner = owner
+        self.codecs = codecs
+        self.tasks: Dict[str, RegisteredTask] = {}
+        self._by_function: Dict[Callable[..., Any], RegisteredTask] = {}
+        for registered in tasks:
+            self.tasks[registered.name] = registered
+            self._by_function.setdefault(registered.function, registered)
+
+    @property
+    def names(self) -> List[str]:
+        """All names, in the order of the settings."""
+        return list(self.tasks)
+
+    def find(self, function: Union[str, Callable[..., Any]]) -> RegisteredTask:
+        """Return the task of that name, function or Task; raises UnknownFunctionError."""
+        if isinstance(function, str):
+            registered = self.tasks.get(function)
+            name: Optional[str] = function
+        elif isinstance(function, Task):
+            registered = self.tasks.get(function.name or "")
+            name = function.name
+            if registered is not None and registered.function is not function.function:
+                registered = None
+        else:
+            registered = self._by_function.get(function)
+            name = as_task(function).name
+        if registered is None:
+            raise UnknownFunctionError(name or repr(function), self.owner, self.tasks)
+        return registered
+
+
+def runs_as_coroutine(function: Callable[..., Any]) -> bool:
+    """Whether calling the function gives a coroutine: an `async def`, a partial of one, or an object with an async call."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - asks what kind of call, not whether
+
+
+def is_whole(value: object, least: Optional[int] = None) -> bool:
+    """Whether `value` is an int (not a bool) that fits 64 bits and is at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return -(2**63) <= value < 2**63 and (least is None or value >= least)
+
+
+def as_exceptions(
+    chosen: Optional[Exceptions], default: Tuple[Type[BaseException], ...]
+) -> Tuple[Type[BaseException], ...]:
+    """Return a class or a tuple of classes as a tuple."""
+    if chosen is None:
+        return default
+    return chosen if isinstance(chosen, tuple) else (chosen,)
+
+
+def _are_exceptions(chosen: object) -> bool:
+    classes = chosen if isinstance(chosen, tuple) else (chosen,)
+    return all(isinstance(one, type) and issubclass(one, BaseException) for one in classes)

@@ -1,0 +1,232 @@
+"""The worker's one loop: each turn hands in the finished jobs and takes new ones, in one commit."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+from sqlite_job.core.clock import SECOND, Clock, elapsed
+from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, did_you_mean
+from sqlite_job.core.events import Events, FunctionUnknown, JobsClaimed, JobsSettled, OutcomesStale, StorageFailed
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.engine.ahead import Ahead
+from sqlite_job.engine.executors import Executor
+from sqlite_job.engine.outbox import Outbox
+from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
+
+# A job that was claimed ahead and has not started after this time goes back: another worker may be free.
+_LONGEST_AHEAD_SECONDS = 0.25
+
+# How long interrupted jobs have to end at shutdown, after the time they were given anyway.
+_GRACE_SECONDS = 2.0
+
+# Seconds between looks for functions that no settings here list.
+_UNKNOWN_LOOK_SECONDS = 5.0
+
+_RETRY_FIRST = 0.1
+_RETRY_LAST = 5.0
+
+
+class EngineOptions(NamedTuple):
+    """What an engine needs to know of the settings."""
+
+    queues: Tuple[str, ...]
+    functions: Tuple[str, ...]
+    slots: int
+    poll_delay: float
+    shutdown_timeout: float
+
+
+class Engine:
+    """Runs the jobs of one worker; all methods but `stop` belong to the one thread that runs the loop."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        worker_id: int,
+        options: EngineOptions,
+        *,
+        clock: Clock,
+        events: Events,
+        watcher: CommitWatcher,
+    ) -> None:
+        """Take the parts; `assign` gives the executors before the first turn."""
+        self.outbox = Outbox(watcher.interrupt)
+        self._storage = storage
+        self._worker_id = worker_id
+        self._options = options
+        self._clock = clock
+        self._events = events
+        self._watcher = watcher
+        self._executors: Mapping[str, Executor] = {}
+        self._several: List[Executor] = []
+        self._ahead = Ahead(options.slots)
+        self._held: Dict[int, ClaimedJob] = {}
+        self._unsettled: List[Outcome] = []
+        self._warned: Set[str] = set()
+        self._next_unknown_look = 0.0
+        self._next_run_at: Optional[int] = None
+        self._retry_in = _RETRY_FIRST
+        self._last_outcome = elapsed()
+        self._stops = 0
+        self.jobs_run = 0
+
+    def assign(self, executors: Mapping[str, Executor]) -> None:
+        """Give each function its executor."""
+        self._executors = executors
+        self._several = list({id(executor): executor for executor in executors.values()}.values())
+
+    def run(self, *, burst: bool = False) -> None:
+        """Turn until stopped, or with `burst` until nothing is ready and nothing runs; then shut down."""
+        try:
+            while not self._stops:
+                if self._guarded_turn():
+                    continue
+                if burst and not self._held:
+                    self._warn_of_unknown_functions()
+                    break
+                self._wait()
+        finally:
+            self._shut_down()
+
+    def stop(self) -> None:
+        """End the loop: claim no more, and shut down; a second call does not wait for running jobs.
+
+        Safe from any thread and from a signal handler.
+        """
+        self._stops += 1
+        self._watcher.interrupt()
+
+    def turn(self) -> bool:
+        """Settle what has finished and claim what is ready, in one commit; False when there was neither."""
+        self._unsettled += self.outbox.take()
+        wanted = self._wanted()
+        now = self._clock.now()
+        if not self._unsettled and not (wanted and self._is_ready(wanted, now)):
+            return False
+        outcomes = self._unsettled
+        exchange = self._storage.exchange(self._worker_id, outcomes, wanted, now)
+        # Only now: had the exchange failed, they would be settled by a later one.
+        self._unsettled = []
+        self._account_settled(outcomes, exchange.stale)
+        self._start(exchange.claimed)
+        return True
+
+    def _guarded_turn(self) -> bool:
+        try:
+            did = self.turn()
+        except (DatabaseBusyError, DatabaseUnavailableError) as error:
+            self._events.emit(StorageFailed(error, self._retry_in))
+            self._watcher.wait(self._retry_in)
+            self._retry_in = min(self._retry_in * 2, _RETRY_LAST)
+            return not self._stops
+        self._retry_in = _RETRY_FIRST
+        return did
+
+    def _wanted(self) -> Optional[Wanted]:
+        room = self._options.slots - len(self._held) + len(self._unsettled)
+        if len(self._several) == 1:
+            # With two kinds of executors nothing is held ahead, so that both together keep to the slots.
+            room += self._ahead.room()
+        if room <= 0 or self._stops:
+            return None
+        return Wanted(self._options.queues, self._options.functions, room)
+
+    def _is_ready(self, wanted: Wanted, now: int) -> bool:
+        peek = self._storage.peek(wanted, now)
+        self._next_run_at = peek.next_run_at
+        return peek.is_ready
+
+    def _account_settled(self, outcomes: Sequence[Outcome], stale: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        self._last_outcome = elapsed()
+        self._ahead.learn(outcomes)
+        pop = self._held.pop
+        if stale:
+            for outcome in stale:
+                pop(outcome.seq, None)
+            self._events.emit(OutcomesStale(stale))
+            gone = set(map(id, stale))
+            outcomes = [outcome for outcome in outcomes if id(outcome) not in gone]
+        settled = [(pop(outcome.seq), outcome) for outcome in outcomes]
+        self.jobs_run += sum(type(outcome) is not Returned for outcome in outcomes)
+        self._events.emit(JobsSettled(settled))
+
+    def _start(self, claimed: List[ClaimedJob]) -> None:
+        if not claimed:
+            return
+        for job in claimed:
+            self._held[job.seq] = job
+        self._events.emit(JobsClaimed(claimed))
+        if len(self._several) == 1:
+            self._several[0].submit(claimed)
+            return
+        for job in claimed:
+            self._executors[job.function].submit((job,))
+
+    def _wait(self) -> None:
+        """Sleep until an outcome, a commit, a due time, or the safety poll."""
+        self._warn_of_unknown_functions()
+        if not self.outbox.await_next():
+            return
+        has_room = self._wanted() is not None
+        self._watcher.wait(self._longest_wait(), ignore_commits=not has_room)
+        self.outbox.stop_awaiting()
+        if len(self._held) > self._options.slots and elapsed() - self._last_outcome > _LONGEST_AHEAD_SECONDS:
+            self._give_back_unstarted()
+
+    def _longest_wait(self) -> float:
+        seconds = self._options.poll_delay
+        if self._next_run_at is not None:
+            seconds = min(seconds, max(self._next_run_at - self._clock.now(), 0) / SECOND)
+        if len(self._held) > self._options.slots:
+            seconds = min(seconds, _LONGEST_AHEAD_SECONDS)
+        return seconds
+
+    def _give_back_unstarted(self) -> None:
+        for executor in self._several:
+            self._unsettled += [Returned(job.seq, job.claim_number) for job in executor.take_back()]
+        self._ahead.forget()
+
+    def _warn_of_unknown_functions(self) -> None:
+        if elapsed() < self._next_unknown_look:
+            return
+        self._next_unknown_look = elapsed() + _UNKNOWN_LOOK_SECONDS
+        functions = self._options.functions
+        for name in self._storage.unknown_functions(Wanted(self._options.queues, functions, 0)):
+            if name not in self._warned:
+                self._warned.add(name)
+                self._events.emit(FunctionUnknown(name, did_you_mean(name, functions)))
+
+    def _shut_down(self) -> None:
+        """Return the unstarted, give the running their time, then return them too."""
+        self._stops = max(self._stops, 1)
+        self._give_back_unstarted()
+        self._settle_until(elapsed() + self._options.shutdown_timeout)
+        if self._held:
+            for executor in self._several:
+                executor.interrupt()
+            self._settle_until(elapsed() + (_GRACE_SECONDS if self._stops == 1 else 0))
+        # Threads that are still busy: their outcome will find the fence closed.
+        self._unsettled += self.outbox.take()
+        ended = {outcome.seq for outcome in self._unsettled}
+        self._unsettled += [Returned(job.seq, job.claim_number) for job in self._held.values() if job.seq not in ended]
+        self._settle()
+
+    def _settle_until(self, deadline: float) -> None:
+        stops = self._stops
+        self._settle()
+        while self._held and elapsed() < deadline and self._stops == stops:
+            if self.outbox.await_next():
+                self._watcher.wait(deadline - elapsed(), ignore_commits=True)
+            self.outbox.stop_awaiting()
+            self._settle()
+
+    def _settle(self) -> None:
+        try:
+            self.turn()
+        except DatabaseError as error:
+            # The jobs stay recorded as running by this worker, which is about to end: they will be rescued.
+            self._events.emit(StorageFailed(error, 0))
+            self._watcher.wait(_RETRY_FIRST, ignore_commits=True)

@@ -1,0 +1,30 @@
+"""Call the functions of jobs: in threads, or on an event loop."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Protocol, Sequence
+
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Outcome
+
+Report = Callable[[Outcome], None]
+
+
+class Executor(Protocol):
+    """Runs as many jobs at once as it has slots, and holds the rest in order; reports one outcome for each job."""
+
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Take jobs, to be started in this order."""
+        ...
+
+    def take_back(self) -> List[ClaimedJob]:
+        """Return the jobs that have not started; they will not start here any more."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make running jobs end soon, as far as that can be done; those that do are reported as returned."""
+        ...
+
+    def close(self) -> None:
+        """Give back threads and loops; what still runs is abandoned, and its outcome no longer counts."""
+        ...

@@ -1,0 +1,53 @@
+"""Turn an exception into what is kept of it: bounded texts, never an object that somebody would have to unpickle."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+from typing import Optional
+
+from sqlite_job.core.outcomes import FailureReport
+
+MAX_MESSAGE = 2_000
+MAX_TRACEBACK = 20_000
+
+# Frames kept of a very deep traceback, counted from where it was raised.
+_MAX_FRAMES = 100
+
+
+def report_failure(error: BaseException, try_number: int, own_frames: int = 0) -> FailureReport:
+    """Return type, message and traceback as text; `own_frames` of ours at the top are left out. Never raises."""
+    kind = type(error)
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return FailureReport(
+        try_number, _clean(name, MAX_MESSAGE), _clean(_message(error), MAX_MESSAGE), _traceback(error, own_frames)
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        return "(the exception cannot be shown: its __str__ raises)"
+
+
+def _traceback(error: BaseException, own_frames: int) -> str:
+    trace: Optional[TracebackType] = error.__traceback__
+    for _ in range(own_frames):
+        trace = trace.tb_next if trace is not None else None
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace, limit=-_MAX_FRAMES))
+    except Exception:  # noqa: BLE001 - as above, or the recursion limit was hit again while formatting
+        return "(the traceback cannot be shown)"
+    if len(text) > MAX_TRACEBACK:
+        # What was raised, and where, stands at the end.
+        text = f"… ({len(text) - MAX_TRACEBACK:,} characters left out)\n{text[-MAX_TRACEBACK:]}"
+    return _clean(text, 2 * MAX_TRACEBACK)
+
+
+def _clean(text: str, most: int) -> str:
+    """Return text that every database takes: no lone surrogates, no NUL, not too long."""
+    text = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return text if len(text) <= most else text[: most - 1] + "…"

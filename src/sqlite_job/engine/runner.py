@@ -1,0 +1,176 @@
+"""Run one claimed job: decode, call, encode. Whatever happens ends as an Outcome, a value; nothing is raised."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tuple
+
+from sqlite_job.core.clock import SECOND, Clock
+from sqlite_job.core.context import JobContext, State, enter_job, leave_job
+from sqlite_job.core.errors import DecodeError, EncodeError, PayloadTooLargeError
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.previews import preview_value
+from sqlite_job.core.retries import Cancel, Snooze
+from sqlite_job.core.serializers import Codecs
+from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
+from sqlite_job.engine.failures import report_failure
+
+_logger = logging.getLogger("sqlite_job")
+
+Hook = Optional[Callable[[JobContext], Any]]
+
+
+class JobHooks(NamedTuple):
+    """What is called around each try."""
+
+    on_start: Hook = None
+    on_end: Hook = None
+
+
+class RunnerOptions(NamedTuple):
+    """What a runner needs to know of the settings."""
+
+    max_payload: int = 1_000_000
+    preview: bool = True
+
+
+class Runner:
+    """Runs jobs of one registry, as plain calls (`run`) or as coroutines (`run_async`)."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, RegisteredTask],
+        codecs: Codecs,
+        clock: Clock,
+        *,
+        state: State,
+        hooks: JobHooks,
+        options: RunnerOptions,
+        run_on_loop: Callable[[Awaitable[Any]], Any],
+    ) -> None:
+        """Take what jobs need; `run_on_loop` awaits an asynchronous hook from a plain thread."""
+        self._tasks = tasks
+        self._codecs = codecs
+        self._now = clock.now
+        self._state = state
+        self._hooks = hooks
+        self._options = options
+        self._run_on_loop = run_on_loop
+
+    def run(self, job: ClaimedJob) -> Outcome:
+        """Run a job with a plain function to its end."""
+        started_at = self._now()
+        task = self._tasks[job.function]
+        context = self._context(job, task)
+        token = enter_job(context)
+        try:
+            if self._hooks.on_start is not None:
+                self._call_hook(self._hooks.on_start, context)
+            args, kwargs = self._arguments(job)
+            value = task.function(*args, **kwargs)
+            outcome = self._completed(job, started_at, value)
+        except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
+            outcome = self._not_completed(job, task, started_at, error)
+        if self._hooks.on_end is not None:
+            self._end(self._hooks.on_end, context)
+        leave_job(token)
+        return outcome
+
+    async def run_async(self, job: ClaimedJob, is_interrupted: Callable[[], bool]) -> Outcome:
+        """Run a job with a coroutine function to its end; a cancellation while `is_interrupted()` returns the job."""
+        started_at = self._now()
+        task = self._tasks[job.function]
+        context = self._context(job, task)
+        token = enter_job(context)
+        try:
+            if self._hooks.on_start is not None:
+                await _await_hook(self._hooks.on_start, context)
+            args, kwargs = self._arguments(job)
+            value = await task.function(*args, **kwargs)
+            outcome = self._completed(job, started_at, value)
+        except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
+            if isinstance(error, asyncio.CancelledError) and is_interrupted():
+                outcome = Returned(job.seq, job.claim_number)
+            else:
+                outcome = self._not_completed(job, task, started_at, error)
+        if self._hooks.on_end is not None:
+            try:
+                await _await_hook(self._hooks.on_end, context)
+            except Exception:
+                _logger.exception("on_job_end failed for %r", context)
+        leave_job(token)
+        return outcome
+
+    def _context(self, job: ClaimedJob, task: RegisteredTask) -> JobContext:
+        max_tries = task.retry.max_tries if job.max_tries is None else job.max_tries
+        return JobContext(job, max_tries, self._state)
+
+    def _arguments(self, job: ClaimedJob) -> Tuple[Any, Mapping[str, Any]]:
+        what = f"the arguments of {job.function}"
+        try:
+            args, kwargs = self._codecs.decode(job.codec, job.args, what)
+        except (TypeError, ValueError) as error:
+            # DecodeError is a ValueError; the others: bytes that decode to something else than arguments.
+            raise _FinalError(
+                error if isinstance(error, DecodeError) else DecodeError(f"{what} are not arguments: {error}")
+            ) from None
+        return args, kwargs
+
+    def _completed(self, job: ClaimedJob, started_at: int, value: Any) -> Completed:
+        encoder = self._codecs.encoder
+        what = f"the result of {job.function}"
+        try:
+            encoded = self._codecs.encode(value, what)
+            if len(encoded) > self._options.max_payload:
+                raise PayloadTooLargeError(what, len(encoded), self._options.max_payload)
+        except EncodeError as error:
+            # The function has done its work: doing it again would not make the result encodable.
+            raise _FinalError(error) from None
+        preview = preview_value(value) if self._options.preview else None
+        return Completed(started_at, self._now(), job.seq, job.claim_number, encoder.name, encoded, preview)
+
+    def _not_completed(self, job: ClaimedJob, task: RegisteredTask, started_at: int, error: BaseException) -> Outcome:
+        ended = (started_at, self._now(), job.seq, job.claim_number)
+        if isinstance(error, _FinalError):
+            return Failed(*ended, report_failure(error.cause, job.tries, own_frames=_ALL_FRAMES))
+        if isinstance(error, Cancel):
+            return Cancelled(*ended, error.reason)
+        if isinstance(error, Snooze):
+            return Snoozed(*ended, ended[1] + round(error.delay * SECOND))
+        report = report_failure(error, job.tries, own_frames=1)
+        delay = task.retry.delay_after(error, job.tries, job.max_tries)
+        if delay is None:
+            return Failed(*ended, report)
+        return Retried(*ended, report, ended[1] + round(delay * SECOND))
+
+    def _call_hook(self, hook: Callable[[JobContext], Any], context: JobContext) -> None:
+        if runs_as_coroutine(hook):
+            self._run_on_loop(hook(context))
+        else:
+            hook(context)
+
+    def _end(self, hook: Callable[[JobContext], Any], context: JobContext) -> None:
+        try:
+            self._call_hook(hook, context)
+        except BaseException:
+            _logger.exception("on_job_end failed for %r", context)
+
+
+class _FinalError(Exception):
+    """A failure of the job's surroundings that no further try can mend."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+# More frames than any traceback of ours has: the user's code was not on the stack.
+_ALL_FRAMES = 1000
+
+
+async def _await_hook(hook: Callable[[JobContext], Any], context: JobContext) -> None:
+    found = hook(context)
+    if asyncio.iscoroutine(found):
+        await found

@@ -1,0 +1,131 @@
+"""Read what is in a queue's database: counts and lists, for the command line and whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Dict, List, Optional, Tuple, Union
+
+from sqlite_job.core.clock import to_datetime
+from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError
+from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.names import check_name
+from sqlite_job.core.states import JobStatus
+from sqlite_job.core.tasks import is_whole
+from sqlite_job.settings import default_database
+from sqlite_job.storage.interface import JobFilter, Storage
+from sqlite_job.storage.opening import Database, locate, open_storage
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """A registered worker."""
+
+    id: int
+    host: str
+    pid: int
+    queues: Tuple[str, ...]
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class Inspector:
+    """Reads one database; it never changes a job, and never decodes one."""
+
+    def __init__(self, database: Optional[Database] = None) -> None:
+        """Read `database`, or the default one."""
+        self._storage: Storage = open_storage(locate(default_database() if database is None else database), "full")
+
+    @property
+    def location(self) -> str:
+        """The path of the database."""
+        return self._storage.location
+
+    def queues(self) -> Dict[str, Dict[JobStatus, int]]:
+        """Return how many jobs each queue has in each status that occurs."""
+        return count_queues(self._storage)
+
+    def workers(self) -> List[WorkerInfo]:
+        """Return the registered workers, oldest first."""
+        return [
+            WorkerInfo(
+                row.id,
+                row.host,
+                row.pid,
+                tuple(row.queues.split(",")),
+                to_datetime(row.started_at),
+                to_datetime(row.heartbeat_at),
+            )
+            for row in self._storage.workers()
+        ]
+
+    def job(self, job_id: str) -> JobInfo:
+        """Return what is known of a job; raises JobNotFoundError."""
+        return read_job(self._storage, job_id)
+
+    def failures(self, job_id: str) -> List[JobFailure]:
+        """Return the tries of a job that did not succeed, oldest first; raises JobNotFoundError."""
+        read_job(self._storage, job_id)
+        return self._storage.failures(job_id)
+
+    def jobs(
+        self,
+        *,
+        status: Union[str, JobStatus, None] = None,
+        queue: Optional[str] = None,
+        function: Optional[str] = None,
+        tag: Optional[str] = None,
+        limit: int = 100,
+        after: Union[int, JobInfo, None] = None,
+    ) -> List[JobInfo]:
+        """Return matching jobs, newest first; `after` is the last job of the page before, or its `cursor`."""
+        return list_jobs(
+            self._storage, status=status, queue=queue, function=function, tag=tag, limit=limit, after=after
+        )
+
+
+def count_queues(storage: Storage) -> Dict[str, Dict[JobStatus, int]]:
+    """Return how many jobs each queue has in each status that occurs."""
+    queues: Dict[str, Dict[JobStatus, int]] = {}
+    for row in storage.counts():
+        queues.setdefault(row.queue, {})[row.status] = row.count
+    return queues
+
+
+def read_job(storage: Storage, job_id: str) -> JobInfo:
+    """Return what is known of a job; raises JobNotFoundError."""
+    found = storage.get(str(job_id))
+    if found is None:
+        raise JobNotFoundError(str(job_id))
+    return found
+
+
+def list_jobs(
+    storage: Storage,
+    *,
+    status: Union[str, JobStatus, None],
+    queue: Optional[str],
+    function: Optional[str],
+    tag: Optional[str],
+    limit: int,
+    after: Union[int, JobInfo, None],
+) -> List[JobInfo]:
+    """Return matching jobs, newest first; raises InvalidOptionError or InvalidNameError for what cannot match."""
+    if not is_whole(limit, least=1):
+        message = f"limit is a whole number from 1, not {limit!r}"
+        raise InvalidOptionError(message)
+    for name, kind in ((queue, "queue name"), (function, "function name"), (tag, "tag")):
+        if name is not None:
+            check_name(name, kind)
+    cursor = after.cursor if isinstance(after, JobInfo) else after
+    return storage.find(JobFilter(_status(status), queue, function, tag, limit, cursor))
+
+
+def _status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:
+    if status is None:
+        return None
+    try:
+        return JobStatus(str(status).lower())
+    except ValueError:
+        message = f"no status {status!r}; it is one of {', '.join(one.value for one in JobStatus)}"
+        raise InvalidOptionError(message) from None

@@ -1,0 +1,251 @@
+"""Say what a worker runs and how: WorkerSettings, with every knob checked at construction."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from difflib import get_close_matches
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
+
+from sqlite_job.core.errors import InvalidNameError, SettingsError
+from sqlite_job.core.names import check_name
+from sqlite_job.core.retries import Backoff, RetryPolicy, to_seconds
+from sqlite_job.core.serializers import Codecs, Serializer, find_serializer
+from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, is_whole, runs_as_coroutine
+from sqlite_job.storage.opening import Database, locate
+
+DEFAULT_DATABASE = "sqlite_job.db"
+DATABASE_VARIABLE = "SQLITE_JOB_DATABASE"
+
+Hook = Optional[Callable[..., Any]]
+
+_HOOKS = ("on_startup", "on_shutdown", "on_job_start", "on_job_end")
+
+
+def default_database() -> str:
+    """Return the database that is used when none is given: SQLITE_JOB_DATABASE, or sqlite_job.db in this folder."""
+    return os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE
+
+
+class WorkerSettings:
+    """The functions of a worker, and its knobs as class attributes; subclass it.
+
+    Raises SettingsError at construction, with every problem in one message.
+    """
+
+    functions: Sequence[Callable[..., Any]] = ()
+    """What may be run: functions, or `task(function, ...)`."""
+
+    database: Database = DEFAULT_DATABASE
+    """Path of the database, or a `sqlite:///` URL; without it the environment variable SQLITE_JOB_DATABASE counts."""
+
+    max_jobs: int = 10
+    """How many jobs run at once."""
+
+    max_tries: int = 1
+    """How often a job is tried before it fails."""
+
+    backoff: Backoff = Backoff()
+    """How long to wait between tries."""
+
+    poll_delay: float = 5.0
+    """Seconds between looks at the queue when nothing woke the worker: a safety net only."""
+
+    shutdown_timeout: float = 30.0
+    """Seconds that running jobs have to end once the worker is told to stop; then they are returned to the queue."""
+
+    durability: str = "full"
+    """"full": an acknowledged job survives a power cut; "normal": it may not, but it survives any crash of a program."""
+
+    serializer: Union[str, Serializer] = "pickle"
+    """What encodes arguments and results: "pickle", "json", or an object with `name`, `encode` and `decode`."""
+
+    accept: Sequence[Union[str, Serializer]] = ("pickle", "json")
+    """What the worker decodes; `serializer` belongs to it always."""
+
+    max_payload: int = 1_000_000
+    """The most bytes that the encoded arguments of a job, or its result, may take."""
+
+    preview: bool = True
+    """Whether a short text of arguments and results is kept for people to see."""
+
+    on_startup: Hook = None
+    """Called with the worker's state before the first job; what it puts there, jobs find in `current_job().state`."""
+
+    on_shutdown: Hook = None
+    """Called with the worker's state after the last job."""
+
+    on_job_start: Hook = None
+    """Called with the job's context before each try, where the job runs; if it raises, so has the job."""
+
+    on_job_end: Hook = None
+    """Called with the job's context after each try."""
+
+    def __init__(self, database: Optional[Database] = None) -> None:
+        """Check everything, and use `database` instead of the class's own when it is given."""
+        name = type(self).__name__
+        if type(self) is WorkerSettings:
+            raise SettingsError(
+                name, ["subclass it and list your functions: class MyWorkerSettings(WorkerSettings): functions = [...]"]
+            )
+        problems = [*self._misspelt(), *self._wrong_values(), *self._wrong_functions()]
+        if database is None:
+            database = self.database if self._is_own("database") else default_database()
+        try:
+            self.location = locate(database)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it belongs into the one list
+            problems.append(f"database: {error}")
+        if problems:
+            raise SettingsError(name, problems)
+        self.codecs = self._make_codecs()
+        self.registry = Registry(map(self._register, map(as_task, self.functions)), name, self.codecs)
+        self.hooks: Dict[str, Hook] = {hook: self._hook(hook) for hook in _HOOKS}
+
+    def _is_own(self, knob: str) -> bool:
+        return any(knob in vars(parent) for parent in self._own_classes())
+
+    def _own_classes(self) -> Iterator[type]:
+        for parent in type(self).__mro__:
+            if parent is WorkerSettings:
+                return
+            yield parent
+
+    def _misspelt(self) -> Iterator[str]:
+        for parent in self._own_classes():
+            for attribute in vars(parent):
+                if attribute.startswith("_") or attribute in KNOBS:
+                    continue
+                matches = get_close_matches(attribute, KNOBS, n=1, cutoff=0.8)
+                if matches:
+                    yield f"there is no setting {attribute!r} (did you mean {matches[0]!r}?)"
+                elif attribute in _NOT_YET:
+                    yield f"{attribute!r} is not supported by this version; it would be ignored, so remove it"
+
+    def _wrong_values(self) -> Iterator[str]:
+        for knob, least in (("max_jobs", 1), ("max_tries", 1), ("max_payload", 1)):
+            if not is_whole(getattr(self, knob), least):
+                yield f"{knob} is a whole number from {least}, not {getattr(self, knob)!r}"
+        for knob in ("poll_delay", "shutdown_timeout"):
+            try:
+                to_seconds(getattr(self, knob))
+            except (TypeError, ValueError) as error:
+                yield f"{knob}: {error}"
+        if not isinstance(self.backoff, Backoff):
+            yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
+        if self.durability not in ("full", "normal"):
+            yield f'durability is "full" or "normal", not {self.durability!r}'
+        if not isinstance(self.preview, bool):
+            yield f"preview is True or False, not {self.preview!r}"
+        yield from self._wrong_serializers()
+        for hook in _HOOKS:
+            if self._hook(hook) is not None and not callable(self._hook(hook)):
+                yield f"{hook} is a function, not {self._hook(hook)!r}"
+
+    def _wrong_serializers(self) -> Iterator[str]:
+        try:
+            find_serializer(self.serializer)
+        except (TypeError, ValueError) as error:
+            yield f"serializer: {error}"
+        if isinstance(self.accept, str) or not isinstance(self.accept, (list, tuple, set, frozenset)):
+            yield f'accept is a tuple of serializers, as ("json",), not {self.accept!r}'
+            return
+        for choice in self.accept:
+            try:
+                find_serializer(choice)
+            except (TypeError, ValueError) as error:
+                yield f"accept: {error}"
+
+    def _wrong_functions(self) -> Iterator[str]:
+        if isinstance(self.functions, (str, bytes)) or not isinstance(self.functions, (list, tuple)):
+            yield f"functions is a list of functions, not {self.functions!r}"
+            return
+        if not self.functions:
+            yield "functions is missing or empty; list what the worker may run: functions = [my_function]"
+        seen: Dict[str, Task[..., Any]] = {}
+        for entry in self.functions:
+            if not callable(entry):
+                hint = "; give the function itself, not its name" if isinstance(entry, str) else ""
+                yield f"functions has {entry!r}, which is not a function{hint}"
+                continue
+            yield from self._wrong_task(as_task(entry), seen)
+
+    def _wrong_task(self, entry: Task[..., Any], seen: Dict[str, Task[..., Any]]) -> Iterator[str]:
+        if entry.name is None:
+            yield f"functions has {entry.function!r}, which has no name of its own; write task(function, name='...')"
+            return
+        try:
+            check_name(entry.name, "function name")
+        except InvalidNameError as error:
+            yield str(error)
+        if entry.name in seen:
+            yield f"two functions are named {entry.name!r}; give one another name: task(function, name='...')"
+        seen[entry.name] = entry
+        yield from (f"{entry.name}: {problem}" for problem in entry.options.problems())
+
+    def _make_codecs(self) -> Codecs:
+        encoder = find_serializer(self.serializer)
+        return Codecs(encoder, [encoder, *map(find_serializer, self.accept)])
+
+    def _register(self, entry: Task[..., Any]) -> RegisteredTask:
+        options = entry.options
+        assert entry.name is not None  # noqa: S101 - checked in _wrong_task
+        return RegisteredTask(
+            name=entry.name,
+            function=entry.function,
+            is_coroutine=runs_as_coroutine(entry.function),
+            queue=options.queue,
+            priority=options.priority or 0,
+            retry=RetryPolicy(
+                max_tries=options.max_tries or self.max_tries,
+                backoff=options.backoff or self.backoff,
+                retry_on=as_exceptions(options.retry_on, (Exception,)),
+                give_up_on=as_exceptions(options.give_up_on, ()),
+            ),
+        )
+
+    def _hook(self, name: str) -> Hook:
+        """Return a hook as it was meant: a function set as an attribute takes no `self`, a method of the class does."""
+        found = inspect.getattr_static(type(self), name)
+        if inspect.isfunction(found) and not _is_method_of(found, type(self)):
+            return found
+        hook: Hook = getattr(self, name)
+        return hook
+
+
+def check_settings(settings: object, taker: str) -> WorkerSettings:
+    """Return settings that are an instance of WorkerSettings; raises TypeError with the mend otherwise."""
+    if isinstance(settings, WorkerSettings):
+        return settings
+    if isinstance(settings, type) and issubclass(settings, WorkerSettings):
+        message = f"{taker} takes an instance of settings: write {settings.__name__}()"
+    else:
+        message = f"{taker} takes WorkerSettings, not {settings!r}: subclass WorkerSettings, list your functions, and give an instance"
+    raise TypeError(message)
+
+
+def _is_method_of(function: Callable[..., Any], owner: type) -> bool:
+    where = function.__qualname__.rpartition(".")[0]
+    return any(where == parent.__qualname__ and function.__module__ == parent.__module__ for parent in owner.__mro__)
+
+
+KNOBS: Tuple[str, ...] = tuple(name for name in vars(WorkerSettings) if not name.startswith("_"))
+
+# In the published API, for a later version: silence would let a user believe in them.
+_NOT_YET: Tuple[str, ...] = (
+    "cron_jobs",
+    "executor",
+    "job_timeout",
+    "max_deaths",
+    "keep_result",
+    "keep_failed",
+    "lease",
+    "redact",
+    "capture_logs",
+    "timezone",
+    "max_jobs_per_child",
+    "max_rss_mb",
+    "allow_network_fs",
+    "schema",
+    "middleware",
+    "on_failure",
+)

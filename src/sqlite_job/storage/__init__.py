@@ -1,0 +1,1 @@
+"""Keep jobs in a database: the only room that knows SQLAlchemy, SQL and the drivers."""

@@ -1,0 +1,101 @@
+"""Touch the files of a SQLite database, without ever opening one that SQLite may have open.
+
+Closing any other descriptor of the database, its -wal or its -shm drops the POSIX locks that SQLite holds in this
+process, and acknowledged commits are lost: so the database is only looked at (`os.stat`), or made when it does not exist.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Tuple
+
+from sqlite_job.core.errors import DatabaseReplacedError, DatabaseUnavailableError, NotOurDatabaseError
+
+_PRIVATE = 0o600
+_OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+Identity = Tuple[int, int]
+
+
+def create_private(path: str) -> bool:
+    """Make an empty file that only its owner can read; False when it exists already."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), _PRIVATE)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise DatabaseUnavailableError(_explain_creation(path, error)) from error
+    os.close(descriptor)
+    return True
+
+
+def open_gate(path: str) -> int:
+    """Open the lock file beside the database, which SQLite knows nothing of, and return its descriptor."""
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), _PRIVATE)
+    except OSError as error:
+        raise DatabaseUnavailableError(_explain_creation(path, error)) from error
+
+
+def check_file(path: str) -> Identity:
+    """Return what identifies the database file, after checking that it is one to trust.
+
+    Raises DatabaseUnavailableError or NotOurDatabaseError with the mend.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        message = f"Cannot open the database {path!r}: {error.strerror}"
+        raise DatabaseUnavailableError(message) from error
+    if not stat.S_ISREG(found.st_mode):
+        message = f"{path!r} is not a file; give the path of a database file, as 'jobs.db'"
+        raise NotOurDatabaseError(message)
+    if found.st_nlink > 1:
+        # SQLite finds -wal and -shm by name: two names of one file mean two journals, and a corrupt database.
+        message = f"The database {path!r} has {found.st_nlink} hard links; remove all but one, or copy it with `sqlite-job backup`"
+        raise DatabaseUnavailableError(message)
+    if os.name == "posix" and found.st_mode & _OTHERS_CAN_WRITE:
+        message = (
+            f"The database {path!r} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}), and who can write it "
+            f"can run code as the worker; run: chmod go-w {path}"
+        )
+        raise DatabaseUnavailableError(message)
+    if not os.access(path, os.R_OK | os.W_OK):
+        message = f"The database {path!r} cannot be read and written by this user; check its owner and mode"
+        raise DatabaseUnavailableError(message)
+    return (found.st_dev, found.st_ino)
+
+
+def check_same(path: str, identity: Identity) -> None:
+    """Raise DatabaseReplacedError unless the file at `path` is still the one that was opened."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        message = f"The database {path!r} was deleted or moved while in use; what was not yet written was refused"
+        raise DatabaseReplacedError(message) from None
+    except OSError as error:
+        message = f"The database {path!r} cannot be reached: {error.strerror}"
+        raise DatabaseUnavailableError(message) from error
+    if (found.st_dev, found.st_ino) != identity:
+        message = (
+            f"The database {path!r} was replaced by another file while in use; what was not yet written was refused"
+        )
+        raise DatabaseReplacedError(message)
+
+
+def size_of(path: str) -> int:
+    """Return a file's size in bytes, 0 when there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _explain_creation(path: str, error: OSError) -> str:
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        return f"Cannot make {path!r}: the folder {folder!r} does not exist; create it, or give another path"
+    if not os.access(folder, os.W_OK):
+        return f"Cannot make {path!r}: the folder {folder!r} cannot be written by this user; the database and its journal need it"
+    return f"Cannot make {path!r}: {error.strerror}"

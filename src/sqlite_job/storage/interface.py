@@ -1,0 +1,177 @@
+"""State the contract of storage: one method for each verb, the same on every database.
+
+The contract suite (`tests/storage/`) is this file as tests. All times are microseconds since 1970, UTC. Every method
+is safe to call from any thread, and raises a `DatabaseError` when the database cannot be used.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+
+from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, StoredResult
+from sqlite_job.core.outcomes import Outcome
+from sqlite_job.core.states import JobStatus
+
+
+class Wanted(NamedTuple):
+    """What a worker may claim: queues in strict order, functions it has, and how many jobs."""
+
+    queues: Tuple[str, ...]
+    functions: Tuple[str, ...]
+    room: int
+
+
+class Exchange(NamedTuple):
+    """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing."""
+
+    claimed: List[ClaimedJob]
+    stale: List[Outcome]
+
+
+class Peek(NamedTuple):
+    """What an idle worker sees without taking a lock; `next_run_at` is the earliest scheduled time."""
+
+    is_ready: bool
+    next_run_at: Optional[int]
+
+
+class JobFilter(NamedTuple):
+    """Which jobs to list, newest first: every field that is not None must match; `after` continues below a cursor."""
+
+    status: Optional[JobStatus] = None
+    queue: Optional[str] = None
+    function: Optional[str] = None
+    tag: Optional[str] = None
+    limit: int = 100
+    after: Optional[int] = None
+
+
+class QueueCount(NamedTuple):
+    """How many jobs of one queue have one status."""
+
+    queue: str
+    status: JobStatus
+    count: int
+
+
+class WorkerRow(NamedTuple):
+    """A registered worker."""
+
+    id: int
+    host: str
+    pid: int
+    queues: str
+    started_at: int
+    heartbeat_at: int
+
+
+class CommitWatcher(Protocol):
+    """Wakes its one owner when a commit, by whoever, may have changed something, or when interrupted.
+
+    Make it before the first read: what is committed between that read and `wait` ends the wait at once.
+    """
+
+    def wait(self, timeout_seconds: float, *, ignore_commits: bool = False) -> bool:
+        """Block until a commit (True), `interrupt` or the timeout (both False)."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the present wait, or the next one; safe from any thread and from a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds; a later `interrupt` does nothing."""
+        ...
+
+
+class Storage(Protocol):
+    """One database of jobs."""
+
+    @property
+    def location(self) -> str:
+        """The path or URL, fit to be shown."""
+        ...
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        """Store all of the jobs in one transaction, or none; returns after the commit.
+
+        A job with an id of the caller's own that exists already is left as it is.
+        """
+        ...
+
+    def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
+        """Settle the outcomes, promote what is due, and claim new jobs: one transaction.
+
+        Claimed jobs are running, with tries and claim_number one higher, and held by `worker_id`. An outcome whose
+        fence (seq, claim_number) no longer holds changes nothing and comes back in `stale`.
+        """
+        ...
+
+    def peek(self, wanted: Wanted, now: int) -> Peek:
+        """Look, without any lock, whether an exchange would find jobs."""
+        ...
+
+    def unknown_functions(self, wanted: Wanted) -> List[str]:
+        """Return the functions pending in these queues that are not among `wanted.functions`."""
+        ...
+
+    def get(self, job_id: str) -> Optional[JobInfo]:
+        """Return what is known of a job, or None."""
+        ...
+
+    def result(self, job_id: str) -> Optional[StoredResult]:
+        """Return a job's status and encoded result, or None for an unknown job."""
+        ...
+
+    def failures(self, job_id: str) -> List[JobFailure]:
+        """Return the tries that did not succeed, oldest first."""
+        ...
+
+    def find(self, wanted: JobFilter) -> List[JobInfo]:
+        """Return matching jobs, newest first."""
+        ...
+
+    def counts(self) -> List[QueueCount]:
+        """Return how many jobs there are for each queue and status."""
+        ...
+
+    def delete(self, job_id: str) -> JobStatus:
+        """Delete a job that does not run, with all that belongs to it; returns the status it had.
+
+        Raises JobNotFoundError, or JobStateError for a running job.
+        """
+        ...
+
+    def requeue(self, job_id: str, now: int) -> JobStatus:
+        """Make a finished job pending again, with its tries and deaths back at 0; returns the status it had.
+
+        Raises JobNotFoundError, or JobStateError for a job that has not finished.
+        """
+        ...
+
+    def register_worker(self, queues: Sequence[str], now: int) -> int:
+        """Record a worker of this process and return its id, never used before."""
+        ...
+
+    def unregister_worker(self, worker_id: int) -> None:
+        """Forget a worker that holds no job."""
+        ...
+
+    def workers(self) -> List[WorkerRow]:
+        """Return the registered workers, oldest first."""
+        ...
+
+    def watch(self) -> CommitWatcher:
+        """Return a new watcher of this database."""
+        ...
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after commits, from a thread of its own, until the returned function is called.
+
+        Subscribe before the first read: what is committed after it is not missed. One commit may call more than once.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        ...

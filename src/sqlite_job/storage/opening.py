@@ -1,0 +1,66 @@
+"""Find the storage for a path or URL: one for each database in a process, so that its writers share a lane."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Tuple, Union
+
+from sqlite_job.core.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from sqlite_job.storage.interface import Storage
+    from sqlite_job.storage.sqlite import SqliteStorage
+
+Database = Union[str, "os.PathLike[str]"]
+
+# The seed's `SQLiteJob("email").enqueue(...)` makes a new door for each job: the last few databases stay open.
+_KEPT_OPEN = 8
+
+_lock = threading.Lock()
+_known: weakref.WeakValueDictionary[Tuple[str, str], SqliteStorage] = weakref.WeakValueDictionary()
+_recent: OrderedDict[Tuple[str, str], SqliteStorage] = OrderedDict()
+
+
+def locate(database: Database) -> str:
+    """Return the absolute path that a path or `sqlite:///` URL means, now: a later chdir changes nothing.
+
+    Raises DatabaseUnavailableError for what no worker could share.
+    """
+    text = os.fspath(database)
+    if "://" in text:
+        text = _path_of_url(text)
+    if text in ("", ":memory:"):
+        message = "A database in memory belongs to one connection, and no worker could see it; give the path of a file, as 'jobs.db'"
+        raise DatabaseUnavailableError(message)
+    return os.path.realpath(text)
+
+
+def open_storage(path: str, durability: str) -> Storage:
+    """Return the storage of a path from `locate`; the file is opened, or made, at its first use."""
+    # Imported here: SQLAlchemy takes longer to import than all the rest.
+    from sqlite_job.storage.sqlite import SqliteStorage
+
+    key = (path, durability)
+    with _lock:
+        storage = _known.get(key)
+        if storage is None:
+            storage = _known[key] = SqliteStorage(path, durability)
+        _recent[key] = storage
+        _recent.move_to_end(key)
+        if len(_recent) > _KEPT_OPEN:
+            _recent.popitem(last=False)
+    return storage
+
+
+def _path_of_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme.split("+")[0] != "sqlite":
+        message = (
+            f"{scheme!r} databases are not supported by this version; give the path of a file, or a sqlite:///path URL"
+        )
+        raise DatabaseUnavailableError(message)
+    # SQLAlchemy's form: three slashes and a relative path, or four and an absolute one; nothing behind them is memory.
+    return rest[1:] if rest.startswith("/") else rest

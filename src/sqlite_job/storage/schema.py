@@ -1,0 +1,110 @@
+"""Create and migrate the schema; several processes may try at once, and one of them does it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+from typing import Any, Optional
+
+from sqlite_job.core.errors import DatabaseTooNewError, NotOurDatabaseError
+from sqlite_job.storage import files
+from sqlite_job.storage.gate import Gate
+from sqlite_job.storage.sqlite_connection import connect, translate
+
+# The newest revision in migrations/versions (a test holds them together).
+HEAD = "0001"
+
+VERSION_TABLE = "sqlitejob_version"
+
+# "sqjb": marks files that this program made, for `file` and for other programs; 0 is a file with the user's own tables.
+APPLICATION_ID = 0x73716A62
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
+    """Make the database at `path` ready: created, migrated, checked; returns the identity of the file.
+
+    Raises a DatabaseError: not a database, another application's, or one made by a newer version.
+    """
+    with gate:
+        if files.create_private(path):
+            _initialise(path)
+        identity = files.check_file(path)
+        if files.size_of(path) == 0:
+            # Somebody made an empty file, or we died between making and filling it.
+            _initialise(path)
+        _check_owner(path)
+        connection = connect(path, durability)
+        try:
+            if _version(connection) != HEAD:
+                _migrate(connection)
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        finally:
+            connection.close()
+    return identity
+
+
+def _initialise(path: str) -> None:
+    # auto_vacuum is ignored once the file has WAL or a table: so it comes first, on a connection of its own.
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    finally:
+        connection.close()
+
+
+def _check_owner(path: str) -> None:
+    # Read-only, so that a stranger's file is left as it is, journal mode included.
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        found = _version(connection)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    finally:
+        connection.close()
+    if application_id not in (0, APPLICATION_ID):
+        message = f"{path!r} belongs to another application (application_id {application_id:#x}); give another path (nothing was changed)"
+        raise NotOurDatabaseError(message)
+    if found is not None and found > HEAD:
+        message = f"{path!r} was made by a newer version of sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
+        raise DatabaseTooNewError(message)
+
+
+def _version(connection: sqlite3.Connection) -> Optional[str]:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (VERSION_TABLE,)).fetchall()
+    if not known:
+        return None
+    rows = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    # Imported here: alembic takes longer to import than a whole start without it.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+
+    def upgrade(revision: Any, _context: Any) -> Any:
+        return script._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own upgrade command calls
+
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with engine.connect() as bound, EnvironmentContext(config, script, fn=upgrade) as environment:
+        bound.exec_driver_sql("BEGIN IMMEDIATE")
+        environment.configure(connection=bound, version_table=VERSION_TABLE)
+        environment.run_migrations()
+        bound.commit()

@@ -1,0 +1,246 @@
+"""Statements on the hot row of a job: every transition, each with its from-state in the WHERE."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from sqlalchemy import and_, column, delete, func, insert, literal_column, select, table, update
+
+from sqlite_job.core.states import FINAL, JobStatus
+from sqlite_job.storage.statement import Statement, given, names, one_of
+from sqlite_job.storage.tables import failure, job, payload, result, status_literal, tag
+
+_PENDING = status_literal(JobStatus.PENDING)
+_SCHEDULED = status_literal(JobStatus.SCHEDULED)
+_RUNNING = status_literal(JobStatus.RUNNING)
+_COMPLETED = status_literal(JobStatus.COMPLETED)
+_FAILED = status_literal(JobStatus.FAILED)
+_CANCELLED = status_literal(JobStatus.CANCELLED)
+_NULL: Any = literal_column("NULL")
+
+# The fence: a write about a running job holds only while this claim of it does.
+_FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_number == given("claim_number"))
+
+_NEW = ("id", "queue", "function", "status", "priority", "created_at", "run_at", "max_tries")
+
+ENQUEUE = Statement(insert(job).values({name: given(name) for name in _NEW}), *names(*_NEW))
+
+# For many jobs at once: their seqs are known beforehand, so that payloads need no look-up.
+ENQUEUE_NUMBERED = Statement(
+    insert(job).values({name: given(name) for name in ("seq", *_NEW)}),
+    *names("seq", *_NEW),
+)
+
+# AUTOINCREMENT's own record; inside a write transaction nobody else moves it.
+_SEQUENCE = table("sqlite_sequence", column("name"), column("seq"))
+LAST_SEQ = Statement(select(_SEQUENCE.c.seq).where(_SEQUENCE.c.name == literal_column(f"'{job.name}'")))
+
+EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))), *names("ids"))
+
+# Index: claimable.
+_CLAIMABLE = (
+    select(job.c.seq)
+    .where(job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions")))
+    .order_by(job.c.priority.desc(), job.c.seq)
+    .limit(given("room"))
+    .offset(literal_column("0"))
+)
+
+CLAIM = Statement(
+    update(job)
+    .where(job.c.seq.in_(_CLAIMABLE.with_for_update(skip_locked=True)))
+    .values(
+        status=_RUNNING,
+        started_at=given("now"),
+        worker_id=given("worker_id"),
+        tries=job.c.tries + literal_column("1"),
+        claim_number=job.c.claim_number + literal_column("1"),
+    )
+    # RETURNING comes in no order: the first two columns are the sort key.
+    .returning(
+        (-job.c.priority).label("rank"),
+        job.c.seq,
+        job.c.claim_number,
+        job.c.tries,
+        job.c.id,
+        job.c.queue,
+        job.c.function,
+        job.c.max_tries,
+    ),
+    *names("now", "worker_id", "queue", "functions", "room"),
+)
+
+# Index: claimable.
+IS_CLAIMABLE = Statement(
+    select(job.c.seq)
+    .where(job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions")))
+    .limit(literal_column("1"))
+    .offset(literal_column("0")),
+    *names("queue", "functions"),
+)
+
+# Index: claimable. Scans what waits for others, so only an idle worker asks, and seldom.
+UNKNOWN_FUNCTIONS = Statement(
+    select(job.c.function)
+    .distinct()
+    .where(one_of(job.c.queue, given("queues")), job.c.status == _PENDING, ~one_of(job.c.function, given("functions")))
+    .order_by(job.c.function),
+    *names("queues", "functions"),
+)
+
+# Index: due.
+PROMOTE = Statement(
+    update(job).where(job.c.status == _SCHEDULED, job.c.run_at <= given("now")).values(status=_PENDING),
+    *names("now"),
+)
+
+# Index: due.
+NEXT_RUN_AT = Statement(select(func.min(job.c.run_at)).where(job.c.status == _SCHEDULED))
+
+COMPLETE = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_COMPLETED, worker_id=_NULL),
+    *names("started_at", "finished_at", "seq", "claim_number"),
+)
+
+FAIL = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_FAILED, worker_id=_NULL),
+    *names("started_at", "finished_at", "seq", "claim_number"),
+)
+
+RETRY = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(started_at=given("started_at"), run_at=given("run_at"), status=_SCHEDULED, worker_id=_NULL),
+    *names("started_at", "run_at", "seq", "claim_number"),
+)
+
+# The try is given back: the job asked to wait, it did not fail.
+SNOOZE = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(
+        started_at=given("started_at"),
+        run_at=given("run_at"),
+        status=_SCHEDULED,
+        worker_id=_NULL,
+        tries=job.c.tries - literal_column("1"),
+    ),
+    *names("started_at", "run_at", "seq", "claim_number"),
+)
+
+CANCEL_RUNNING = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(
+        started_at=given("started_at"),
+        finished_at=given("finished_at"),
+        cancel_reason=given("reason"),
+        status=_CANCELLED,
+        worker_id=_NULL,
+    ),
+    *names("started_at", "finished_at", "reason", "seq", "claim_number"),
+)
+
+# The try is given back: the job did not run, or not to its end.
+RETURN = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(status=_PENDING, started_at=_NULL, worker_id=_NULL, tries=job.c.tries - literal_column("1")),
+    *names("seq", "claim_number"),
+)
+
+REQUEUE = Statement(
+    update(job)
+    .where(
+        job.c.seq == given("seq"), job.c.status.in_([status_literal(status) for status in JobStatus if status in FINAL])
+    )
+    .values(
+        status=_PENDING,
+        run_at=_NULL,
+        started_at=_NULL,
+        finished_at=_NULL,
+        cancel_requested_at=_NULL,
+        cancel_reason=_NULL,
+        tries=literal_column("0"),
+        deaths=literal_column("0"),
+    ),
+    *names("seq"),
+)
+
+DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != _RUNNING), *names("seq"))
+
+STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))
+
+RESULT = Statement(
+    select(job.c.status, result.c.codec, result.c.value, job.c.cancel_reason)
+    .select_from(job.outerjoin(result, result.c.seq == job.c.seq))
+    .where(job.c.id == given("id")),
+    *names("id"),
+)
+
+COUNTS = Statement(
+    select(job.c.queue, job.c.status, func.count()).group_by(job.c.queue, job.c.status).order_by(job.c.queue)
+)
+
+_LATEST_FAILURE = (
+    select(func.max(failure.c.claim_number)).where(failure.c.seq == job.c.seq).correlate(job).scalar_subquery()
+)
+
+INFO_COLUMNS = (
+    job.c.seq,
+    job.c.id,
+    job.c.queue,
+    job.c.function,
+    job.c.status,
+    job.c.priority,
+    job.c.tries,
+    job.c.max_tries,
+    job.c.deaths,
+    job.c.created_at,
+    job.c.run_at,
+    job.c.started_at,
+    job.c.finished_at,
+    job.c.worker_id,
+    job.c.cancel_reason,
+    payload.c.preview,
+    payload.c.tags,
+    payload.c.meta,
+    result.c.preview,
+    failure.c.error_type,
+    failure.c.message,
+)
+
+INFO = select(*INFO_COLUMNS).select_from(
+    job.outerjoin(payload, payload.c.seq == job.c.seq)
+    .outerjoin(result, result.c.seq == job.c.seq)
+    .outerjoin(failure, and_(failure.c.seq == job.c.seq, failure.c.claim_number == _LATEST_FAILURE))
+)
+
+GET = Statement(INFO.where(job.c.id == given("id")), *names("id"))
+
+
+def find(
+    status: Optional[JobStatus],
+    queue: Optional[str],
+    function: Optional[str],
+    label: Optional[str],
+    after: Optional[int],
+    limit: int,
+) -> Any:
+    """Return the select of matching jobs, newest first; the primary key gives the order, so no sort is needed."""
+    wanted = INFO.order_by(job.c.seq.desc()).limit(limit).offset(literal_column("0"))
+    if status is not None:
+        wanted = wanted.where(job.c.status == status_literal(status))
+    if queue is not None:
+        wanted = wanted.where(job.c.queue == queue)
+    if function is not None:
+        wanted = wanted.where(job.c.function == function)
+    if label is not None:
+        wanted = wanted.where(job.c.seq.in_(select(tag.c.seq).where(tag.c.tag == label)))
+    if after is not None:
+        wanted = wanted.where(job.c.seq < after)
+    return wanted

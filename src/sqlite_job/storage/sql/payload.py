@@ -1,0 +1,21 @@
+"""Statements on encoded arguments."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select
+
+from sqlite_job.storage.statement import Statement, given, names, one_of
+from sqlite_job.storage.tables import payload
+
+_COLUMNS = ("seq", "codec", "args", "preview", "tags", "meta")
+
+INSERT = Statement(insert(payload).values({name: given(name) for name in _COLUMNS}), *names(*_COLUMNS))
+
+OF_CLAIMED = Statement(
+    select(payload.c.seq, payload.c.codec, payload.c.args, payload.c.tags, payload.c.meta).where(
+        one_of(payload.c.seq, given("seqs"))
+    ),
+    *names("seqs"),
+)
+
+DELETE = Statement(delete(payload).where(payload.c.seq == given("seq")), *names("seq"))

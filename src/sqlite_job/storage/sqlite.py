@@ -1,0 +1,269 @@
+"""Keep jobs in a SQLite file: connections, the write transaction behind the gate, checkpoints."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from functools import partial
+from typing import Any, Callable, Deque, List, Optional, Sequence, TypeVar
+
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from sqlite_job.core.clock import elapsed, pause
+from sqlite_job.core.errors import DatabaseReplacedError
+from sqlite_job.core.jobs import NewJob
+from sqlite_job.storage import files
+from sqlite_job.storage.base import SQLStorage, Transaction
+from sqlite_job.storage.commit_hub import CommitHub
+from sqlite_job.storage.gate import Gate, GateClosedError
+from sqlite_job.storage.group_commit import GroupCommit
+from sqlite_job.storage.interface import CommitWatcher
+from sqlite_job.storage.schema import prepare_file
+from sqlite_job.storage.sql import job, payload, tag
+from sqlite_job.storage.sqlite_connection import check_version, connect, is_busy, translate
+from sqlite_job.storage.watching import watch_commits
+
+T = TypeVar("T")
+
+_DIALECT = SQLiteDialect_pysqlite()
+
+# How long an operation waits in all for a program that holds the lock.
+_DEADLINE_SECONDS = 30.0
+
+_MOST_READERS = 8
+
+# The journal is copied into the database when it has grown by this much: often enough to stay small, seldom enough
+# that pages changed again and again are copied once.
+_CHECKPOINT_BYTES = 32 * 1024 * 1024
+
+# Looking at the journal's size takes 1.5 microseconds: not at each commit.
+_COMMITS_BETWEEN_LOOKS = 16
+
+
+class SqliteStorage(SQLStorage):
+    """One database file, for any number of threads; survives a fork by opening everything anew in the child."""
+
+    def __init__(self, path: str, durability: str) -> None:
+        """Take the absolute path and "full" or "normal"; nothing is opened before the first use."""
+        self._path = path
+        self._durability = durability
+        self._start()
+        _all_storages.add(self)
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return self._path
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+        """Store jobs, sharing a commit with other threads."""
+        self._group_commit.submit(jobs)
+
+    def watch(self) -> CommitWatcher:
+        """Return a new watcher of this file."""
+        self._ensure_open()
+        return watch_commits(self._path, self._gate_path, connect(self._path, self._durability))
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after commits, from a thread of its own, until the returned function is called."""
+        return self._hub.subscribe(callback)
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        with self._opening:
+            gate, self._gate = self._gate, None
+        if gate is None:
+            return
+        with gate:
+            for connection in self._taken_connections():
+                connection.close()
+        gate.close()
+
+    def _start(self) -> None:
+        self._gate_path = f"{self._path}-gate"
+        self._gate: Optional[Gate] = None
+        self._identity: files.Identity = (0, 0)
+        self._opening = threading.Lock()
+        self._writer: Optional[sqlite3.Connection] = None
+        self._readers: Deque[sqlite3.Connection] = deque()
+        self._group_commit = GroupCommit(lambda jobs: self._write(partial(self._enqueue_all, jobs)))
+        self._hub = CommitHub(self.watch)
+        self._commits_until_look = _COMMITS_BETWEEN_LOOKS
+        self._checkpoint_at = _CHECKPOINT_BYTES
+
+    def _ensure_open(self) -> Gate:
+        gate = self._gate
+        if gate is not None:
+            return gate
+        with self._opening:
+            if self._gate is None:
+                check_version()
+                gate = Gate(self._gate_path)
+                try:
+                    self._identity = prepare_file(self._path, gate, self._durability)
+                except BaseException:
+                    gate.close()
+                    raise
+                self._gate = gate
+            return self._gate
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        deadline = elapsed() + _DEADLINE_SECONDS
+        while True:
+            gate = self._ensure_open()
+            try:
+                with gate:
+                    found = self._attempt(work)
+                    gate.ring()
+                    self._checkpoint_if_due()
+            except GateClosedError:
+                continue
+            except DatabaseReplacedError:
+                self.close()  # the next use meets the new file, or makes one
+                raise
+            except sqlite3.Error as error:
+                if not is_busy(error) or elapsed() > deadline:
+                    raise translate(error, self._path) from error
+                pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
+            else:
+                return found
+
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        connection = self._writing_connection()
+        cursor = connection.cursor()
+        try:
+            # BEGIN IMMEDIATE: a read lock upgraded at the first write fails with SQLITE_BUSY at once, without waiting.
+            cursor.execute("BEGIN IMMEDIATE")
+            found = work(Transaction(cursor, _DIALECT))
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            self._abandon_transaction(connection, error)
+            raise
+        return found
+
+    def _abandon_transaction(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        try:
+            # After a full disk or an I/O error SQLite has rolled back already.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass
+        if isinstance(error, sqlite3.Error) and not is_busy(error):
+            # What such an error left in the connection is not to be trusted.
+            connection.close()
+            self._writer = None
+
+    def _writing_connection(self) -> sqlite3.Connection:
+        files.check_same(self._path, self._identity)
+        if self._writer is None:
+            self._writer = connect(self._path, self._durability)
+        return self._writer
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        deadline = elapsed() + _DEADLINE_SECONDS
+        while True:
+            self._ensure_open()
+            try:
+                files.check_same(self._path, self._identity)
+                return self._read_once(work)
+            except DatabaseReplacedError:
+                self.close()
+                raise
+            except sqlite3.Error as error:
+                # In WAL mode a reader waits only where the journal is being recovered or removed.
+                if not is_busy(error) or elapsed() > deadline:
+                    raise translate(error, self._path) from error
+                pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
+
+    def _read_once(self, work: Callable[[Transaction], T]) -> T:
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = connect(self._path, self._durability)
+        try:
+            found = work(Transaction(connection.cursor(), _DIALECT))
+        except BaseException:
+            connection.close()
+            raise
+        if len(self._readers) < _MOST_READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
+        return found
+
+    def _checkpoint_if_due(self) -> None:
+        """Copy the journal into the database when it has grown; called behind the gate.
+
+        Automatic checkpoints are off (sqlite_connection.py): TRUNCATE takes the write lock, so that no commit races it.
+        """
+        self._commits_until_look -= 1
+        if self._commits_until_look > 0:
+            return
+        self._commits_until_look = _COMMITS_BETWEEN_LOOKS
+        size = files.size_of(f"{self._path}-wal")
+        if size < self._checkpoint_at or self._writer is None:
+            return
+        is_blocked = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        # A long reader stands in the way: each try would stall all writers for the busy timeout, so not at each look.
+        self._checkpoint_at = size + _CHECKPOINT_BYTES if is_blocked else _CHECKPOINT_BYTES
+
+    def _enqueue_all(self, jobs: Sequence[NewJob], transaction: Transaction) -> None:
+        self._enqueue(transaction, jobs)
+
+    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
+        if not jobs:
+            return
+        last = transaction.rows(job.LAST_SEQ)
+        first = (last[0][0] if last else 0) + 1
+        numbered = list(enumerate(jobs, first))
+        transaction.many(job.ENQUEUE_NUMBERED, [_job_row(seq, new) for seq, new in numbered])
+        transaction.many(payload.INSERT, [_payload_row(seq, new) for seq, new in numbered])
+        tags = [(label, seq) for seq, new in numbered if new.tags for label in new.tags]
+        if tags:
+            transaction.many(tag.INSERT, tags)
+
+    def _array(self, values: Sequence[Any]) -> str:
+        return json.dumps(values)
+
+    def _taken_connections(self) -> List[sqlite3.Connection]:
+        taken = [self._writer] if self._writer is not None else []
+        self._writer = None
+        while self._readers:
+            taken.append(self._readers.pop())
+        return taken
+
+    def _after_fork_in_child(self) -> None:
+        # Closing a connection carried over a fork may remove the journal under the parent, so they are kept for ever.
+        for connection in self._taken_connections():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        if self._gate is not None:
+            self._gate.abandon()
+        self._start()
+
+
+def _job_row(seq: int, new: NewJob) -> Any:
+    status = "pending" if new.run_at is None else "scheduled"
+    return (seq, new.id, new.queue, new.function, status, new.priority, new.created_at, new.run_at, new.max_tries)
+
+
+def _payload_row(seq: int, new: NewJob) -> Any:
+    tags = json.dumps(new.tags, ensure_ascii=False) if new.tags else None
+    return (seq, new.codec, new.args, new.preview, tags, new.meta)
+
+
+_all_storages: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for storage in list(_all_storages):
+        storage._after_fork_in_child()  # noqa: SLF001 - same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,123 @@
+"""Open a SQLite connection: the one recipe, with every pragma read back."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Tuple
+from urllib.parse import quote
+
+from sqlite_job.core.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    NotOurDatabaseError,
+    SQLiteTooOldError,
+)
+
+# 3.35 brought RETURNING, 3.37 (November 2021) STRICT tables.
+OLDEST_SQLITE = (3, 37, 0)
+
+# How long one attempt waits for a program that holds the lock and knows nothing of the gate; the whole transaction is
+# rerun until the operation's own deadline, so that others behind the same gate get their turn in between.
+BUSY_TIMEOUT_MS = 100
+
+# 32 MB: the hot indexes of a million jobs.
+_CACHE_KIB = 32 * 1024
+
+# What a checkpoint leaves of the journal on disk.
+_JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
+
+_SYNCHRONOUS = {"normal": 1, "full": 2}
+
+
+def connect(path: str, durability: str) -> sqlite3.Connection:
+    """Open an existing database file in WAL mode; raises a DatabaseError that says what is wrong with it."""
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(path)}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,  # we say BEGIN ourselves: a transaction begun at the first write fails when it must wait
+            check_same_thread=False,
+            cached_statements=256,
+        )
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    try:
+        _configure(connection, durability)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(version: Tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
+    """Raise SQLiteTooOldError below 3.37."""
+    if version < OLDEST_SQLITE:
+        found = ".".join(map(str, version))
+        message = f"SQLite {found} is too old: sqlite-job needs 3.37 or later; use a newer Python build, or a newer libsqlite3"
+        raise SQLiteTooOldError(message)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether the error means that another connection holds a lock: rerun the transaction."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def translate(error: sqlite3.Error, path: str) -> DatabaseError:
+    """Return the DatabaseError for a driver's error (by its text: sqlite_errorcode came with Python 3.11)."""
+    text = str(error)
+    if is_busy(error):
+        return DatabaseBusyError(
+            f"The database {path!r} is locked by another program; nothing was written, try again ({text})"
+        )
+    if "not a database" in text:
+        return NotOurDatabaseError(f"{path!r} is not a SQLite database; give another path (nothing was changed)")
+    if "malformed" in text:
+        return DatabaseUnavailableError(
+            f"The database {path!r} is damaged ({text}); stop all workers, and restore a backup"
+        )
+    if "readonly" in text:
+        return DatabaseUnavailableError(
+            f"The database {path!r} cannot be written; check the rights on it and its folder ({text})"
+        )
+    if "full" in text:
+        return DatabaseUnavailableError(f"No room left on the disk of {path!r}; nothing was written ({text})")
+    return DatabaseUnavailableError(f"The database {path!r} cannot be used: {text}")
+
+
+def _configure(connection: sqlite3.Connection, durability: str) -> None:
+    if _pragma(connection, "journal_mode") != "wal":
+        _set(connection, "journal_mode", "WAL", "wal")
+    _set(connection, "synchronous", _SYNCHRONOUS[durability], _SYNCHRONOUS[durability])
+    _set(connection, "busy_timeout", BUSY_TIMEOUT_MS, BUSY_TIMEOUT_MS)
+    _set(connection, "foreign_keys", 1, 1)
+    _set(connection, "trusted_schema", 0, 0)
+    # A mapped file turns an I/O error into a dead process.
+    _set(connection, "mmap_size", 0, 0)
+    # Debian's default overwrites deleted pages: 23.6 MB of journal for 0.14 MB deleted.
+    _set(connection, "secure_delete", 0, 0)
+    _set(connection, "temp_store", 2, 2)
+    _set(connection, "journal_size_limit", _JOURNAL_SIZE_LIMIT, _JOURNAL_SIZE_LIMIT)
+    _set(connection, "cache_size", -_CACHE_KIB, -_CACHE_KIB)
+    # SQLite before 3.51.3 can corrupt the database when an automatic checkpoint races a commit: ours run behind the gate.
+    _set(connection, "wal_autocheckpoint", 0, 0)
+
+
+def _set(connection: sqlite3.Connection, name: str, value: object, expected: object) -> None:
+    connection.execute(f"PRAGMA {name}={value}").fetchall()
+    found = _pragma(connection, name)
+    # mmap_size answers nothing where it is compiled out, which is as good as 0.
+    if found != expected and not (name == "mmap_size" and found is None):
+        message = (
+            f"SQLite did not take PRAGMA {name}={value} (it is {found!r}); this build or file system cannot be used"
+        )
+        raise DatabaseUnavailableError(message)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    row = connection.execute(f"PRAGMA {name}").fetchone()
+    return row[0] if row else None

@@ -1,0 +1,148 @@
+"""Define the schema. Blobs live apart from the row that changes state: SQLite rewrites a whole row at each change.
+
+There are no foreign keys: looking up the parent costs about a tenth of a drain, and every delete of a job goes through
+one statement list (`storage/base.py`). Times are microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+    text,
+)
+
+from sqlite_job.core.states import FINAL, JobStatus
+
+# SQLite makes a column the rowid only if its type is exactly INTEGER.
+BIG = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+
+def status_literal(status: JobStatus) -> Any:
+    """Return a status as SQL text: SQLite uses a partial index only where its condition stands literally in the query."""
+    return literal_column(f"'{status.value}'", Text)
+
+
+def _listed(statuses: Any) -> str:
+    # In the order of the enum, so that the text never changes between two runs.
+    return ", ".join(f"'{status.value}'" for status in JobStatus if status in statuses)
+
+
+job = Table(
+    "sqlitejob_job",
+    metadata,
+    Column("seq", BIG, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("queue", Text, nullable=False),
+    Column("function", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("priority", BIG, nullable=False, server_default=text("0")),
+    Column("created_at", BIG, nullable=False),
+    Column("run_at", BIG),
+    Column("started_at", BIG),
+    Column("finished_at", BIG),
+    Column("expires_at", BIG),
+    Column("tries", BIG, nullable=False, server_default=text("0")),
+    Column("max_tries", BIG),
+    Column("deaths", BIG, nullable=False, server_default=text("0")),
+    Column("claim_number", BIG, nullable=False, server_default=text("0")),
+    Column("worker_id", BIG),
+    Column("timeout", BIG),
+    Column("cancel_requested_at", BIG),
+    Column("cancel_reason", Text),
+    Column("unique_key", Text),
+    Column("group_key", Text),
+    CheckConstraint(f"status IN ({_listed(JobStatus)})", name="sqlitejob_job_status"),
+    CheckConstraint(f"(finished_at IS NOT NULL) = (status IN ({_listed(FINAL)}))", name="sqlitejob_job_finished"),
+    CheckConstraint("status <> 'scheduled' OR run_at IS NOT NULL", name="sqlitejob_job_scheduled"),
+    sqlite_autoincrement=True,  # a seq is part of the fence: it must never come back after a delete
+    sqlite_strict=True,
+)
+
+payload = Table(
+    "sqlitejob_payload",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("codec", Text, nullable=False),
+    Column("args", LargeBinary, nullable=False),
+    Column("preview", Text),
+    Column("tags", Text),
+    Column("meta", Text),
+    sqlite_strict=True,
+)
+
+result = Table(
+    "sqlitejob_result",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("codec", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("preview", Text),
+    sqlite_strict=True,
+)
+
+failure = Table(
+    "sqlitejob_failure",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("claim_number", BIG, primary_key=True, autoincrement=False),
+    Column("try", BIG, nullable=False),
+    Column("error_type", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("started_at", BIG, nullable=False),
+    Column("finished_at", BIG, nullable=False),
+    Column("worker_id", BIG),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# The index of payload.tags by tag: empty and free for those who use none.
+tag = Table(
+    "sqlitejob_tag",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+worker = Table(
+    "sqlitejob_worker",
+    metadata,
+    Column("id", BIG, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", BIG, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("started_at", BIG, nullable=False),
+    Column("heartbeat_at", BIG, nullable=False),
+    Column("lease_until", BIG, nullable=False),
+    sqlite_autoincrement=True,  # an id names a lock and stands in failures: it must never be used twice
+    sqlite_strict=True,
+)
+
+_status = job.c.status
+
+
+def _partial(name: str, *columns: Any, where: str) -> Index:
+    return Index(f"sqlitejob_{name}", *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+# Each index is named after its only reader.
+_partial("claimable", job.c.queue, job.c.priority.desc(), job.c.seq, where="status = 'pending'")
+_partial("due", job.c.run_at, where="status = 'scheduled'")
+_partial("held", job.c.worker_id, where="status = 'running'")
+_partial("finished", job.c.finished_at, where="finished_at IS NOT NULL")
+Index("sqlitejob_tag_seq", tag.c.seq)

@@ -1,0 +1,177 @@
+"""Write the log sentences of a worker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Dict, Sequence, Tuple
+
+from sqlite_job.core.clock import elapsed
+from sqlite_job.core.events import (
+    Event,
+    FunctionUnknown,
+    JobsClaimed,
+    JobsSettled,
+    OutcomesStale,
+    StorageFailed,
+    WorkerStarted,
+    WorkerStopped,
+)
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retried, Returned, Snoozed
+
+logger = logging.getLogger("sqlite_job")
+
+# A line costs more than a short job: past this many completed jobs in a second the rest are only counted.
+_LINES_A_SECOND = 20
+
+
+class LogEvents:
+    """A subscriber that logs: failures always, completed jobs one by one while they are few."""
+
+    def __init__(self) -> None:
+        """Start with a fresh second."""
+        self._second = elapsed()
+        self._lines_left = _LINES_A_SECOND
+        self._uncounted = 0
+
+    def __call__(self, event: Event) -> None:
+        """Log one event."""
+        write = _WRITERS.get(type(event))
+        if write is not None:
+            write(event)
+        elif isinstance(event, JobsSettled):
+            self._settled(event.settled)
+
+    def _settled(self, settled: Sequence[Tuple[ClaimedJob, Outcome]]) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            settled = [(job, outcome) for job, outcome in settled if type(outcome) is not Completed]
+        self._refill()
+        for job, outcome in settled:
+            if type(outcome) is not Completed:
+                _OUTCOME_WRITERS[type(outcome)](job, outcome)
+            elif self._lines_left > 0:
+                self._lines_left -= 1
+                logger.info("Completed %s %s in %s", job.function, job.id, _duration(outcome))
+            else:
+                self._uncounted += 1
+
+    def _refill(self) -> None:
+        now = elapsed()
+        if now - self._second < 1:
+            return
+        if self._uncounted:
+            logger.info("Completed %s more in %.1f s", f"{self._uncounted:,}", now - self._second)
+        self._second, self._lines_left, self._uncounted = now, _LINES_A_SECOND, 0
+
+
+def configure_logging() -> None:
+    """Log to the standard error stream, unless the program has set up logging of its own."""
+    if logger.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def _started(event: WorkerStarted) -> None:
+    logger.info(
+        "Worker %d serves %s with %d functions (%s) from %s",
+        event.worker_id,
+        ", ".join(event.queues),
+        len(event.functions),
+        _some(event.functions),
+        event.database,
+    )
+
+
+def _stopped(event: WorkerStopped) -> None:
+    logger.info("Worker %d stopped after %s jobs", event.worker_id, f"{event.jobs:,}")
+
+
+def _claimed(event: JobsClaimed) -> None:
+    logger.debug("Claimed %d jobs", len(event.jobs))
+
+
+def _stale(event: OutcomesStale) -> None:
+    logger.warning(
+        "%d outcomes came too late and changed nothing: the jobs had been taken from this worker", len(event.outcomes)
+    )
+
+
+def _unknown(event: FunctionUnknown) -> None:
+    logger.warning(
+        "Jobs wait for a function %r, which this worker does not have%s; they stay pending for one that does",
+        event.function,
+        event.hint,
+    )
+
+
+def _storage_failed(event: StorageFailed) -> None:
+    logger.error("%s; trying again in %.1f s", event.error, event.retry_in)
+
+
+def _failed(job: ClaimedJob, outcome: Failed) -> None:
+    report = outcome.failure
+    logger.error(
+        "Failed %s %s on try %d: %s: %s\n%s",
+        job.function,
+        job.id,
+        job.tries,
+        report.error_type,
+        report.message,
+        report.traceback.rstrip(),
+    )
+
+
+def _retried(job: ClaimedJob, outcome: Retried) -> None:
+    seconds = (outcome.run_at - outcome.finished_at) / 1e6
+    report = outcome.failure
+    logger.warning(
+        "Retry %s %s in %.1f s after try %d: %s: %s",
+        job.function,
+        job.id,
+        seconds,
+        job.tries,
+        report.error_type,
+        report.message,
+    )
+
+
+def _snoozed(job: ClaimedJob, outcome: Snoozed) -> None:
+    logger.info("Snoozed %s %s for %.1f s", job.function, job.id, (outcome.run_at - outcome.finished_at) / 1e6)
+
+
+def _cancelled(job: ClaimedJob, outcome: Cancelled) -> None:
+    logger.info("Cancelled %s %s: %s", job.function, job.id, outcome.reason or "no reason given")
+
+
+def _returned(job: ClaimedJob, _outcome: Returned) -> None:
+    logger.debug("Returned %s %s to the queue", job.function, job.id)
+
+
+def _duration(outcome: Completed) -> str:
+    seconds = (outcome.finished_at - outcome.started_at) / 1e6
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")  # noqa: PLR2004 - what fits a line
+
+
+_WRITERS: Dict[type, Callable[[Any], None]] = {
+    WorkerStarted: _started,
+    WorkerStopped: _stopped,
+    JobsClaimed: _claimed,
+    OutcomesStale: _stale,
+    FunctionUnknown: _unknown,
+    StorageFailed: _storage_failed,
+}
+
+_OUTCOME_WRITERS: Dict[type, Callable[[ClaimedJob, Any], None]] = {
+    Failed: _failed,
+    Retried: _retried,
+    Snoozed: _snoozed,
+    Cancelled: _cancelled,
+    Returned: _returned,
+}

@@ -1,0 +1,210 @@
+"""Run jobs: Worker wires settings, storage and engine together, and answers signals."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
+
+from sqlite_job.core.clock import Clock, SystemClock
+from sqlite_job.core.context import State
+from sqlite_job.core.errors import InvalidNameError
+from sqlite_job.core.events import Events, Subscriber, WorkerStarted, WorkerStopped
+from sqlite_job.core.names import check_name
+from sqlite_job.core.tasks import runs_as_coroutine
+from sqlite_job.engine.engine import Engine, EngineOptions
+from sqlite_job.engine.executors import Executor
+from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
+from sqlite_job.engine.executors.threads import ThreadExecutor
+from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
+from sqlite_job.settings import WorkerSettings, check_settings
+from sqlite_job.storage.interface import CommitWatcher
+from sqlite_job.storage.opening import open_storage
+from sqlite_job.telemetry.log import LogEvents, configure_logging
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Worker:
+    """Runs the jobs of one or more queues; several may run on one database, in any processes of the machine."""
+
+    def __init__(
+        self, queues: Union[str, Sequence[str]] = "default", settings: Optional[WorkerSettings] = None
+    ) -> None:
+        """Serve a queue, or several in strict order, with the functions of `settings`.
+
+        Raises TypeError without settings, InvalidNameError for what cannot be a queue.
+        """
+        if settings is None:
+            message = "Worker needs settings: subclass WorkerSettings, list your functions, and write Worker('default', MyWorkerSettings())"
+            raise TypeError(message)
+        self.settings = check_settings(settings, "Worker")
+        self.queues = tuple(
+            check_name(queue, "queue name") for queue in ([queues] if isinstance(queues, str) else queues)
+        )
+        if not self.queues or len(set(self.queues)) < len(self.queues):
+            message = f"a worker serves one queue or several different ones, not {list(self.queues)!r}"
+            raise InvalidNameError(message)
+        self._events = Events()
+        self._events.subscribe(LogEvents())
+        self._clock: Clock = SystemClock()
+        self._engine: Optional[Engine] = None
+        self._must_stop = False
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` with each event of this worker (`sqlite_job.core.events`)."""
+        self._events.subscribe(subscriber)
+
+    def run(self, *, burst: bool = False) -> int:
+        """Run jobs until SIGTERM, SIGINT or `stop()`, or with `burst` until nothing is ready; returns how many ran.
+
+        On a stop, unstarted jobs go back to the queue and running ones have `shutdown_timeout` seconds; a second
+        signal returns them at once. Logs to the standard error stream unless logging is set up already.
+        """
+        configure_logging()
+        with self._answering_signals():
+            return self._serve(burst=burst)
+
+    def stop(self) -> None:
+        """Make `run` end; safe from any thread, and from a signal handler. A second call does not wait for running jobs."""
+        self._must_stop = True
+        engine = self._engine
+        if engine is not None:
+            engine.stop()
+
+    @contextlib.contextmanager
+    def running_in_background(self) -> Iterator[Worker]:
+        """Run in a thread of this process inside the `with` block, and stop cleanly at its end.
+
+        An error of the worker itself is raised at the end of the block.
+        """
+        errors: List[BaseException] = []
+        started = threading.Event()
+
+        def serve() -> None:
+            try:
+                self._serve(burst=False, started=started.set)
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
+                errors.append(error)
+            finally:
+                started.set()
+
+        thread = threading.Thread(target=serve, name="sqlite-job-worker", daemon=True)
+        thread.start()
+        started.wait()
+        try:
+            if not errors:
+                yield self
+        finally:
+            self.stop()
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def _serve(self, *, burst: bool, started: Callable[[], None] = lambda: None) -> int:
+        storage = open_storage(self.settings.location, self.settings.durability)
+        with contextlib.ExitStack() as stack:
+            watcher = storage.watch()
+            stack.callback(watcher.close)
+            hooks = _Hooks(self.settings, stack)
+            hooks.call("on_startup", hooks.state)
+            stack.callback(hooks.call, "on_shutdown", hooks.state)
+            worker_id = storage.register_worker(self.queues, self._clock.now())
+            stack.callback(storage.unregister_worker, worker_id)
+            engine = self._make_engine(worker_id, watcher, hooks, stack)
+            self._events.emit(
+                WorkerStarted(worker_id, self.queues, tuple(self.settings.registry.names), storage.location)
+            )
+            started()
+            try:
+                engine.run(burst=burst)
+            finally:
+                self._engine = None
+                self._must_stop = False
+            self._events.emit(WorkerStopped(worker_id, engine.jobs_run))
+            return engine.jobs_run
+
+    def _make_engine(
+        self, worker_id: int, watcher: CommitWatcher, hooks: _Hooks, stack: contextlib.ExitStack
+    ) -> Engine:
+        settings = self.settings
+        storage = open_storage(settings.location, settings.durability)
+        options = EngineOptions(
+            queues=self.queues,
+            functions=tuple(settings.registry.names),
+            slots=settings.max_jobs,
+            poll_delay=float(settings.poll_delay),
+            shutdown_timeout=float(settings.shutdown_timeout),
+        )
+        engine = Engine(storage, worker_id, options, clock=self._clock, events=self._events, watcher=watcher)
+        engine.assign(self._make_executors(engine, hooks, stack))
+        self._engine = engine
+        if self._must_stop:  # stop() came while we were starting
+            engine.stop()
+        return engine
+
+    def _make_executors(self, engine: Engine, hooks: _Hooks, stack: contextlib.ExitStack) -> Dict[str, Executor]:
+        settings = self.settings
+        runner = Runner(
+            settings.registry.tasks,
+            settings.codecs,
+            self._clock,
+            state=hooks.state,
+            hooks=JobHooks(settings.hooks["on_job_start"], settings.hooks["on_job_end"]),
+            options=RunnerOptions(settings.max_payload, settings.preview),
+            run_on_loop=lambda awaitable: hooks.loop().run(awaitable),
+        )
+        report, slots = engine.outbox.put, settings.max_jobs
+        made: Dict[bool, Executor] = {}
+        for task in settings.registry.tasks.values():
+            if task.is_coroutine not in made:
+                executor: Executor
+                if task.is_coroutine:
+                    executor = CoroutineExecutor(runner.run_async, report, slots, hooks.loop())
+                else:
+                    executor = ThreadExecutor(runner.run, report, slots)
+                stack.callback(executor.close)
+                made[task.is_coroutine] = executor
+        return {name: made[task.is_coroutine] for name, task in settings.registry.tasks.items()}
+
+    @contextlib.contextmanager
+    def _answering_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        try:
+            for number in _SIGNALS:
+                signal.signal(number, lambda *_: self.stop())
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Hooks:
+    """The hooks of the settings, the state they prepare, and the event loop, made when the first one asks."""
+
+    def __init__(self, settings: WorkerSettings, stack: contextlib.ExitStack) -> None:
+        self.state = State()
+        self._settings = settings
+        self._stack = stack
+        self._loop: Optional[EventLoopThread] = None
+        self._lock = threading.Lock()
+
+    def loop(self) -> EventLoopThread:
+        with self._lock:
+            if self._loop is None:
+                self._loop = EventLoopThread()
+                self._stack.callback(self._loop.close)
+            return self._loop
+
+    def call(self, name: str, argument: Any) -> None:
+        hook = self._settings.hooks[name]
+        if hook is None:
+            return
+        if runs_as_coroutine(hook):
+            self.loop().run(hook(argument))
+        else:
+            hook(argument)

@@ -1,0 +1,14 @@
+"""Hold what every test needs."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# A machine that is busy with other tests is no reason to fail an example for being slow.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+# No test may reach the database of whoever runs it.
+os.environ.pop("SQLITE_JOB_DATABASE", None)
