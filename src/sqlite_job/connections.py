@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import (
@@ -242,9 +243,7 @@ class SQLiteJob:
         loop = asyncio.get_running_loop()
         committed = asyncio.Event()
         read = partial(loop.run_in_executor, None, self._stored, job_id)
-        unsubscribe = await loop.run_in_executor(
-            None, self._storage.subscribe, lambda: loop.call_soon_threadsafe(committed.set)
-        )
+        unsubscribe = await loop.run_in_executor(None, self._storage.subscribe, partial(_set_soon, loop, committed))
         try:
             stored = await asyncio.wait_for(_await_final(read, committed), timeout)
         except asyncio.TimeoutError:
@@ -366,6 +365,11 @@ async def _await_final(read: Callable[[], Awaitable[StoredResult]], committed: a
         if stored.status.is_final:
             return stored
         await committed.wait()
+
+
+def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits any more
+        loop.call_soon_threadsafe(event.set)
 
 
 def _check_id(job_id: object) -> str:

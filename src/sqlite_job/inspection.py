@@ -88,7 +88,7 @@ def count_queues(storage: Storage) -> Dict[str, Dict[JobStatus, int]]:
     """Return how many jobs each queue has in each status that occurs."""
     queues: Dict[str, Dict[JobStatus, int]] = {}
     for row in storage.counts():
-        queues.setdefault(row.queue, {})[row.status] = row.count
+        queues.setdefault(row.queue, {})[row.status] = row.jobs
     return queues
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Job(str, Generic[T_co]):
+class Job(str, Generic[T_co]):  # noqa: SLOT000 - a str with slots would have no room for the door
     """A job's id that knows its queue's database; `T_co` is what the job returns.
 
     Pickled or copied it is the plain id: make a handle of it again with `SQLiteJob.job(id)`.
@@ -23,7 +23,7 @@ class Job(str, Generic[T_co]):
     def __new__(cls, job_id: str, jobs: SQLiteJob) -> Job[T_co]:
         """Join an id and the door it came through."""
         job = str.__new__(cls, job_id)
-        job._jobs = jobs
+        job._jobs = jobs  # noqa: SLF001 - its own
         return job
 
     def __reduce__(self) -> Tuple[Type[str], Tuple[str]]:

@@ -55,7 +55,7 @@ class WorkerSettings:
     """Seconds that running jobs have to end once the worker is told to stop; then they are returned to the queue."""
 
     durability: str = "full"
-    """"full": an acknowledged job survives a power cut; "normal": it may not, but it survives any crash of a program."""
+    """"full": an acknowledged job survives a power cut; "normal": it survives any crash of a program."""
 
     serializer: Union[str, Serializer] = "pickle"
     """What encodes arguments and results: "pickle", "json", or an object with `name`, `encode` and `decode`."""
@@ -219,7 +219,7 @@ def check_settings(settings: object, taker: str) -> WorkerSettings:
     if isinstance(settings, type) and issubclass(settings, WorkerSettings):
         message = f"{taker} takes an instance of settings: write {settings.__name__}()"
     else:
-        message = f"{taker} takes WorkerSettings, not {settings!r}: subclass WorkerSettings, list your functions, and give an instance"
+        message = f"{taker} takes an instance of WorkerSettings with your functions, not {settings!r}"
     raise TypeError(message)
 
 

@@ -37,7 +37,7 @@ class Worker:
         Raises TypeError without settings, InvalidNameError for what cannot be a queue.
         """
         if settings is None:
-            message = "Worker needs settings: subclass WorkerSettings, list your functions, and write Worker('default', MyWorkerSettings())"
+            message = "Worker needs settings: subclass WorkerSettings, and write Worker('default', MyWorkerSettings())"
             raise TypeError(message)
         self.settings = check_settings(settings, "Worker")
         self.queues = tuple(
@@ -67,7 +67,7 @@ class Worker:
             return self._serve(burst=burst)
 
     def stop(self) -> None:
-        """Make `run` end; safe from any thread, and from a signal handler. A second call does not wait for running jobs."""
+        """Make `run` end, from any thread or a signal handler; a second call does not wait for running jobs."""
         self._must_stop = True
         engine = self._engine
         if engine is not None:

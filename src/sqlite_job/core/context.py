@@ -22,7 +22,8 @@ class State(dict):  # type: ignore[type-arg]
         try:
             return self[name]
         except KeyError:
-            message = f"nothing named {name!r} in the worker's state; set it in on_startup (there is: {', '.join(map(str, self)) or 'nothing'})"
+            there = ", ".join(map(str, self)) or "nothing"
+            message = f"nothing named {name!r} in the worker's state; set it in on_startup (there is: {there})"
             raise AttributeError(message) from None
 
     def __setattr__(self, name: str, value: Any) -> None:

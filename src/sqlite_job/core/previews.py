@@ -7,6 +7,9 @@ from typing import Any, Mapping, Sequence
 
 MAX_CHARACTERS = 200
 
+# Texts shorter than this are shown whole, without the cost of a bounded repr.
+_SHORT = 50
+
 # Types whose repr is short, fast and cannot run user code.
 _PLAIN = frozenset({int, float, bool, type(None)})
 
@@ -19,7 +22,7 @@ def preview_value(value: object) -> str:
     """Return a repr of at most 200 characters; never raises."""
     kind = type(value)
     try:
-        if kind in _PLAIN or (kind is str and len(value) < 50):  # type: ignore[arg-type]
+        if kind in _PLAIN or (kind is str and len(value) < _SHORT):  # type: ignore[arg-type]
             return _cut(repr(value))
         # A user's __repr__ may return lone surrogates, which no database takes as text.
         return _cut(_bounded.repr(value).encode("utf-8", "backslashreplace").decode())

@@ -9,6 +9,9 @@ from typing import Callable, Optional, Tuple, Type, Union
 
 Seconds = Union[float, timedelta]
 
+# A thousand years: the sum with the present must still fit a datetime.
+_LONGEST_SECONDS = 3.15e10
+
 
 def to_seconds(duration: Seconds) -> float:
     """Return a duration in seconds; raises TypeError or ValueError unless it is a number or timedelta from 0 up."""
@@ -17,9 +20,9 @@ def to_seconds(duration: Seconds) -> float:
     if isinstance(duration, bool) or not isinstance(duration, (int, float)):
         message = f"a duration is a number of seconds or a timedelta, not {duration!r}"
         raise TypeError(message)
-    # Ten thousand years: past that the sum with the present no longer fits a datetime. NaN fails the comparison too.
-    if not 0 <= duration <= 3.15e11:
-        message = f"a duration is from 0 up to 10,000 years in seconds, not {duration!r}"
+    # NaN fails the comparison too.
+    if not 0 <= duration <= _LONGEST_SECONDS:
+        message = f"a duration is from 0 up to 1,000 years in seconds, not {duration!r}"
         raise ValueError(message)
     return float(duration)
 

@@ -217,7 +217,7 @@ class Registry:
 
 
 def runs_as_coroutine(function: Callable[..., Any]) -> bool:
-    """Whether calling the function gives a coroutine: an `async def`, a partial of one, or an object with an async call."""
+    """Whether a call gives a coroutine: of an `async def`, a partial of one, or an object with an async call."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - asks what kind of call, not whether
 
 

@@ -70,7 +70,7 @@ class Runner:
                 self._call_hook(self._hooks.on_start, context)
             args, kwargs = self._arguments(job)
             value = task.function(*args, **kwargs)
-            outcome = self._completed(job, started_at, value)
+            outcome: Outcome = self._completed(job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
             outcome = self._not_completed(job, task, started_at, error)
         if self._hooks.on_end is not None:
@@ -89,7 +89,7 @@ class Runner:
                 await _await_hook(self._hooks.on_start, context)
             args, kwargs = self._arguments(job)
             value = await task.function(*args, **kwargs)
-            outcome = self._completed(job, started_at, value)
+            outcome: Outcome = self._completed(job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
             if isinstance(error, asyncio.CancelledError) and is_interrupted():
                 outcome = Returned(job.seq, job.claim_number)

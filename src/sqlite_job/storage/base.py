@@ -22,12 +22,16 @@ from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retr
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.sql import failure, job, payload, result, tag, worker
-from sqlite_job.storage.statement import Row, Statement
+from sqlite_job.storage.statement import Insert, Row, Statement
 
 T = TypeVar("T")
 
 # How long a worker is believed alive without a sign of it.
 LEASE_SECONDS = 30
+
+
+# More rows in one statement cost no less for each, and would be more to compile.
+_ROWS_PER_INSERT = 20
 
 
 class Transaction:
@@ -51,6 +55,14 @@ class Transaction:
         text, arrange = statement.compiled(self._dialect)
         self._cursor.executemany(text, map(arrange, rows) if arrange else rows)
         return int(self._cursor.rowcount)
+
+    def insert(self, into: Insert, rows: Sequence[Row]) -> None:
+        """Insert all rows."""
+        whole = len(rows) - len(rows) % _ROWS_PER_INSERT
+        for start in range(0, whole, _ROWS_PER_INSERT):
+            self.run(into.rows(_ROWS_PER_INSERT), *chain.from_iterable(rows[start : start + _ROWS_PER_INSERT]))
+        if whole < len(rows):
+            self.many(into.rows(1), rows[whole:])
 
     def rows(self, statement: Statement, *values: Any) -> List[Row]:
         """Execute once, and return all rows: a cursor left open would keep its transaction open."""
@@ -123,7 +135,7 @@ class SQLStorage:
 
     def find(self, wanted: JobFilter) -> List[JobInfo]:
         """Read matching jobs."""
-        clause = job.find(wanted.status, wanted.queue, wanted.function, wanted.tag, wanted.after, wanted.limit)
+        clause = job.find(wanted)
         return [_info(row) for row in self._read(lambda transaction: transaction.select(clause))]
 
     def counts(self) -> List[QueueCount]:
@@ -200,7 +212,7 @@ class SQLStorage:
                 fresh.setdefault(new.id, new)  # one id twice in a batch: the first one counts
         return list(fresh.values())
 
-    def _exchange(
+    def _exchange(  # noqa: PLR0917 - bound by partial, above
         self,
         worker_id: int,
         outcomes: Sequence[Outcome],
@@ -239,7 +251,7 @@ class SQLStorage:
         if completed:
             if transaction.many(job.COMPLETE, [outcome[:4] for outcome in completed]) != len(completed):
                 raise _Stale
-            transaction.many(result.INSERT, [(outcome[2], *outcome[4:]) for outcome in completed])
+            transaction.insert(result.INSERT, [(outcome[2], *outcome[4:]) for outcome in completed])
         if len(completed) == len(outcomes):
             return []
         others = [outcome for outcome in outcomes if type(outcome) is not Completed]
@@ -254,7 +266,7 @@ class SQLStorage:
 def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> bool:
     if not transaction.run(job.COMPLETE, *done[:4]):
         return False
-    transaction.run(result.INSERT, done.seq, *done[4:])
+    transaction.insert(result.INSERT, [(done.seq, *done[4:])])
     return True
 
 
@@ -273,8 +285,8 @@ def _retry(transaction: Transaction, worker_id: int, retried: Retried) -> bool:
 
 
 def _record_failure(transaction: Transaction, worker_id: int, outcome: Any) -> None:
-    fence_and_report = (outcome.seq, outcome.claim_number, *outcome.failure)
-    transaction.run(failure.INSERT, *fence_and_report, outcome.started_at, outcome.finished_at, worker_id)
+    times = (outcome.started_at, outcome.finished_at)
+    transaction.insert(failure.INSERT, [(outcome.seq, outcome.claim_number, *outcome.failure, *times, worker_id)])
 
 
 def _snooze(transaction: Transaction, _worker_id: int, snoozed: Snoozed) -> bool:

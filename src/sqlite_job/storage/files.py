@@ -1,7 +1,7 @@
 """Touch the files of a SQLite database, without ever opening one that SQLite may have open.
 
 Closing any other descriptor of the database, its -wal or its -shm drops the POSIX locks that SQLite holds in this
-process, and acknowledged commits are lost: so the database is only looked at (`os.stat`), or made when it does not exist.
+process, and acknowledged commits are lost: so the database is only looked at (`os.stat`), or made where there is none.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def check_file(path: str) -> Identity:
         raise NotOurDatabaseError(message)
     if found.st_nlink > 1:
         # SQLite finds -wal and -shm by name: two names of one file mean two journals, and a corrupt database.
-        message = f"The database {path!r} has {found.st_nlink} hard links; remove all but one, or copy it with `sqlite-job backup`"
+        message = f"The database {path!r} has {found.st_nlink} hard links; remove all but one"
         raise DatabaseUnavailableError(message)
     if os.name == "posix" and found.st_mode & _OTHERS_CAN_WRITE:
         message = (
-            f"The database {path!r} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}), and who can write it "
-            f"can run code as the worker; run: chmod go-w {path}"
+            f"The database {path!r} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}), "
+            f"and who can write it can run code as the worker; run: chmod go-w {path}"
         )
         raise DatabaseUnavailableError(message)
     if not os.access(path, os.R_OK | os.W_OK):
@@ -97,5 +97,5 @@ def _explain_creation(path: str, error: OSError) -> str:
     if not os.path.isdir(folder):
         return f"Cannot make {path!r}: the folder {folder!r} does not exist; create it, or give another path"
     if not os.access(folder, os.W_OK):
-        return f"Cannot make {path!r}: the folder {folder!r} cannot be written by this user; the database and its journal need it"
+        return f"Cannot make {path!r}: this user cannot write the folder {folder!r}, where the journal goes too"
     return f"Cannot make {path!r}: {error.strerror}"

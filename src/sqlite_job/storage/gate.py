@@ -1,7 +1,7 @@
 """Let one writer in at a time, in turn: threads by a lock, processes by a lock on a file beside the database.
 
-Without it eight busy writers starve each other for seconds (SQLite's busy handler polls, and the luckiest wins); with it
-the worst wait measured was 37 ms. Another program that knows nothing of the gate still meets SQLite's own lock.
+Without it eight busy writers starve each other for seconds (SQLite's busy handler polls, and the luckiest wins); with
+it the worst wait measured was 37 ms. Another program that knows nothing of the gate still meets SQLite's own lock.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Gate:
         self._lock.release()
 
     def ring(self) -> None:
-        """Tell watchers that a commit is done: they see the write through inotify, and there is no read to race with."""
+        """Tell watchers that a commit is done: inotify shows them the write, and there is nothing left to race with."""
         os.write(self._descriptor, b"\0")
         os.lseek(self._descriptor, 0, os.SEEK_SET)
 

@@ -68,5 +68,5 @@ class GroupCommit:
         for ticket in group:
             try:
                 self._write(ticket.jobs)
-            except BaseException as own_error:  # noqa: BLE001, PERF203 - handed to whom it belongs
+            except BaseException as own_error:  # noqa: BLE001 - handed to whom it belongs
                 ticket.error = own_error

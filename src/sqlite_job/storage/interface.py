@@ -51,7 +51,7 @@ class QueueCount(NamedTuple):
 
     queue: str
     status: JobStatus
-    count: int
+    jobs: int
 
 
 class WorkerRow(NamedTuple):

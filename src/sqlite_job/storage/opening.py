@@ -33,7 +33,7 @@ def locate(database: Database) -> str:
     if "://" in text:
         text = _path_of_url(text)
     if text in ("", ":memory:"):
-        message = "A database in memory belongs to one connection, and no worker could see it; give the path of a file, as 'jobs.db'"
+        message = "A database in memory belongs to one connection, no worker could see it; give a file, as 'jobs.db'"
         raise DatabaseUnavailableError(message)
     return os.path.realpath(text)
 

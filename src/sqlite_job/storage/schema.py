@@ -71,10 +71,12 @@ def _check_owner(path: str) -> None:
     finally:
         connection.close()
     if application_id not in (0, APPLICATION_ID):
-        message = f"{path!r} belongs to another application (application_id {application_id:#x}); give another path (nothing was changed)"
+        message = (
+            f"{path!r} belongs to another application ({application_id:#x}); give another path (nothing was changed)"
+        )
         raise NotOurDatabaseError(message)
     if found is not None and found > HEAD:
-        message = f"{path!r} was made by a newer version of sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
+        message = f"{path!r} was made by a newer sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
         raise DatabaseTooNewError(message)
 
 
@@ -82,7 +84,7 @@ def _version(connection: sqlite3.Connection) -> Optional[str]:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (VERSION_TABLE,)).fetchall()
     if not known:
         return None
-    rows = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+    rows = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()  # noqa: S608 - a constant
     return str(rows[0][0]) if rows else None
 
 

@@ -10,7 +10,6 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from functools import partial
 from typing import Any, Callable, Deque, List, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -53,7 +52,16 @@ class SqliteStorage(SQLStorage):
         """Take the absolute path and "full" or "normal"; nothing is opened before the first use."""
         self._path = path
         self._durability = durability
-        self._start()
+        self._gate_path = f"{path}-gate"
+        self._gate: Optional[Gate] = None
+        self._identity: files.Identity = (0, 0)
+        self._opening = threading.Lock()
+        self._writer: Optional[sqlite3.Connection] = None
+        self._readers: Deque[sqlite3.Connection] = deque()
+        self._group_commit = GroupCommit(self._write_jobs)
+        self._hub = CommitHub(self.watch)
+        self._commits_until_look = _COMMITS_BETWEEN_LOOKS
+        self._checkpoint_at = _CHECKPOINT_BYTES
         _all_storages.add(self)
 
     @property
@@ -84,18 +92,6 @@ class SqliteStorage(SQLStorage):
             for connection in self._taken_connections():
                 connection.close()
         gate.close()
-
-    def _start(self) -> None:
-        self._gate_path = f"{self._path}-gate"
-        self._gate: Optional[Gate] = None
-        self._identity: files.Identity = (0, 0)
-        self._opening = threading.Lock()
-        self._writer: Optional[sqlite3.Connection] = None
-        self._readers: Deque[sqlite3.Connection] = deque()
-        self._group_commit = GroupCommit(lambda jobs: self._write(partial(self._enqueue_all, jobs)))
-        self._hub = CommitHub(self.watch)
-        self._commits_until_look = _COMMITS_BETWEEN_LOOKS
-        self._checkpoint_at = _CHECKPOINT_BYTES
 
     def _ensure_open(self) -> Gate:
         gate = self._gate
@@ -213,8 +209,8 @@ class SqliteStorage(SQLStorage):
         # A long reader stands in the way: each try would stall all writers for the busy timeout, so not at each look.
         self._checkpoint_at = size + _CHECKPOINT_BYTES if is_blocked else _CHECKPOINT_BYTES
 
-    def _enqueue_all(self, jobs: Sequence[NewJob], transaction: Transaction) -> None:
-        self._enqueue(transaction, jobs)
+    def _write_jobs(self, jobs: Sequence[NewJob]) -> None:
+        self._write(lambda transaction: self._enqueue(transaction, jobs))
 
     def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
         if not jobs:
@@ -222,11 +218,11 @@ class SqliteStorage(SQLStorage):
         last = transaction.rows(job.LAST_SEQ)
         first = (last[0][0] if last else 0) + 1
         numbered = list(enumerate(jobs, first))
-        transaction.many(job.ENQUEUE_NUMBERED, [_job_row(seq, new) for seq, new in numbered])
-        transaction.many(payload.INSERT, [_payload_row(seq, new) for seq, new in numbered])
+        transaction.insert(job.ENQUEUE, [_job_row(seq, new) for seq, new in numbered])
+        transaction.insert(payload.INSERT, [_payload_row(seq, new) for seq, new in numbered])
         tags = [(label, seq) for seq, new in numbered if new.tags for label in new.tags]
         if tags:
-            transaction.many(tag.INSERT, tags)
+            transaction.insert(tag.INSERT, tags)
 
     def _array(self, values: Sequence[Any]) -> str:
         return json.dumps(values)
@@ -244,7 +240,8 @@ class SqliteStorage(SQLStorage):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         if self._gate is not None:
             self._gate.abandon()
-        self._start()
+        _all_storages.discard(self)
+        self.__init__(self._path, self._durability)  # type: ignore[misc]  # locks that other threads held were copied
 
 
 def _job_row(seq: int, new: NewJob) -> Any:

@@ -37,7 +37,7 @@ def connect(path: str, durability: str) -> sqlite3.Connection:
             f"file:{quote(path)}?mode=rw",
             uri=True,
             timeout=BUSY_TIMEOUT_MS / 1000,
-            isolation_level=None,  # we say BEGIN ourselves: a transaction begun at the first write fails when it must wait
+            isolation_level=None,  # BEGIN is said by hand: see SqliteStorage._attempt
             check_same_thread=False,
             cached_statements=256,
         )
@@ -58,7 +58,7 @@ def check_version(version: Tuple[int, ...] = sqlite3.sqlite_version_info) -> Non
     """Raise SQLiteTooOldError below 3.37."""
     if version < OLDEST_SQLITE:
         found = ".".join(map(str, version))
-        message = f"SQLite {found} is too old: sqlite-job needs 3.37 or later; use a newer Python build, or a newer libsqlite3"
+        message = f"SQLite {found} is too old: sqlite-job needs 3.37 or later; use a Python built with a newer one"
         raise SQLiteTooOldError(message)
 
 
@@ -103,7 +103,7 @@ def _configure(connection: sqlite3.Connection, durability: str) -> None:
     _set(connection, "temp_store", 2, 2)
     _set(connection, "journal_size_limit", _JOURNAL_SIZE_LIMIT, _JOURNAL_SIZE_LIMIT)
     _set(connection, "cache_size", -_CACHE_KIB, -_CACHE_KIB)
-    # SQLite before 3.51.3 can corrupt the database when an automatic checkpoint races a commit: ours run behind the gate.
+    # SQLite before 3.51.3 can corrupt the file when an automatic checkpoint races a commit: ours run behind the gate.
     _set(connection, "wal_autocheckpoint", 0, 0)
 
 

@@ -6,10 +6,11 @@ source of truth, and its compiled text is what runs (a snapshot of it stands in 
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from sqlalchemy import BindParameter, bindparam
+from sqlalchemy import BindParameter, Table, bindparam, insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -57,6 +58,25 @@ class Statement:
         return Compiled(str(compiled), itemgetter(*positions))
 
 
+class Insert:
+    """An INSERT of whole rows, as one statement for each number of rows: fewer of them cost less for each row."""
+
+    def __init__(self, table: Table, *columns: str) -> None:
+        """Take a table, and its columns in the order of the rows' values."""
+        self._table = table
+        self._columns = columns
+        self._statements: Dict[int, Statement] = {}
+
+    def rows(self, count: int) -> Statement:
+        """Return the statement that inserts `count` rows, given one after the other."""
+        found = self._statements.get(count)
+        if found is None:
+            order = [[f"{column}_{row}" for column in self._columns] for row in range(count)]
+            values = [dict(zip(self._columns, map(given, row))) for row in order]
+            found = self._statements[count] = Statement(insert(self._table).values(values), *names(*chain(*order)))
+        return found
+
+
 def given(name: str) -> BindParameter[Any]:
     """Return a parameter; the prefix keeps it apart from the column names, which Core reserves in SET."""
     return bindparam(f"given_{name}")
@@ -78,8 +98,13 @@ class one_of(ColumnElement[bool]):  # noqa: N801 - reads as an operator in the s
         self.column = column
         self.array = array
 
+    def self_group(self, against: Any = None) -> one_of:
+        """Return itself: inside an AND, Core would write `= 1` behind it, and SQLite would use no index."""
+        del against
+        return self
+
 
 @compiles(one_of, "sqlite")
 def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
     column = compiler.process(element.column, **options)
-    return f"{column} IN (SELECT value FROM json_each({compiler.process(element.array, **options)}))"
+    return f"{column} IN (SELECT value FROM json_each({compiler.process(element.array, **options)}))"  # noqa: S608 - no values in it

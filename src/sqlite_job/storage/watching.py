@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sqlite3
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import List, Optional
 
@@ -19,9 +20,9 @@ from sqlite_job.storage.interface import CommitWatcher
 try:
     from inotify_simple import INotify, flags, parse_events
 except ImportError:  # other systems than Linux
-    INotify = None  # type: ignore[assignment,misc]
+    INotify = None
 
-# Seconds between a sign of the -wal and each look: a commit at synchronous=FULL takes 0.2 ms here, 20 ms on a slow disk.
+# Seconds between a sign of the -wal and each look: a commit at FULL takes 0.2 ms here, 20 ms on a slow disk.
 _LOOKS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 # The bounds of the lazy poll: quick right after work, at most 25 ms late when idle.
@@ -108,10 +109,8 @@ class InotifyWatcher:
         """End the present wait, or the next one."""
         if self._is_closed:
             return
-        try:
+        with suppress(BlockingIOError):  # full of interrupts that were not yet seen
             os.write(self._write_end, b"\0")
-        except BlockingIOError:
-            pass  # full of interrupts that were not yet seen
 
     def close(self) -> None:
         """Give back descriptors and connection."""
@@ -133,7 +132,7 @@ class InotifyWatcher:
 
 
 class PollWatcher:
-    """A watcher for systems without inotify: it looks at the version of the data, seldomer the longer nothing happens."""
+    """A watcher for systems without inotify: it looks at the version of the data, ever more seldom."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Start with a first look."""

@@ -67,7 +67,7 @@ class CoroutineExecutor:
 
     def take_back(self) -> List[ClaimedJob]:
         """Return the jobs that have not started."""
-        unstarted = []
+        unstarted: List[ClaimedJob] = []
         while True:
             try:
                 unstarted.append(self._waiting.popleft())  # atomic: the loop takes from the same end

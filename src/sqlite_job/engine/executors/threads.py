@@ -35,7 +35,7 @@ class ThreadExecutor:
 
     def take_back(self) -> List[ClaimedJob]:
         """Return the jobs that have not started."""
-        unstarted = []
+        unstarted: List[ClaimedJob] = []
         while True:
             try:
                 job = self._inbox.get_nowait()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
-from sqlite_job.storage.statement import Statement, given, names
+from sqlite_job.storage.statement import Insert, Statement, given, names
 from sqlite_job.storage.tables import failure, job
 
 _COLUMNS = (
@@ -19,7 +19,7 @@ _COLUMNS = (
     "worker_id",
 )
 
-INSERT = Statement(insert(failure).values({name: given(name) for name in _COLUMNS}), *names(*_COLUMNS))
+INSERT = Insert(failure, *_COLUMNS)
 
 OF_JOB = Statement(
     select(

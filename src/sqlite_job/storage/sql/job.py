@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
-from sqlalchemy import and_, column, delete, func, insert, literal_column, select, table, update
+from sqlalchemy import and_, column, delete, func, literal_column, select, table, update
 
 from sqlite_job.core.states import FINAL, JobStatus
-from sqlite_job.storage.statement import Statement, given, names, one_of
+from sqlite_job.storage.interface import JobFilter
+from sqlite_job.storage.statement import Insert, Statement, given, names, one_of
 from sqlite_job.storage.tables import failure, job, payload, result, status_literal, tag
 
 _PENDING = status_literal(JobStatus.PENDING)
@@ -23,13 +24,8 @@ _FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_n
 
 _NEW = ("id", "queue", "function", "status", "priority", "created_at", "run_at", "max_tries")
 
-ENQUEUE = Statement(insert(job).values({name: given(name) for name in _NEW}), *names(*_NEW))
-
-# For many jobs at once: their seqs are known beforehand, so that payloads need no look-up.
-ENQUEUE_NUMBERED = Statement(
-    insert(job).values({name: given(name) for name in ("seq", *_NEW)}),
-    *names("seq", *_NEW),
-)
+# The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
+ENQUEUE = Insert(job, "seq", *_NEW)
 
 # AUTOINCREMENT's own record; inside a write transaction nobody else moves it.
 _SEQUENCE = table("sqlite_sequence", column("name"), column("seq"))
@@ -223,24 +219,17 @@ INFO = select(*INFO_COLUMNS).select_from(
 GET = Statement(INFO.where(job.c.id == given("id")), *names("id"))
 
 
-def find(
-    status: Optional[JobStatus],
-    queue: Optional[str],
-    function: Optional[str],
-    label: Optional[str],
-    after: Optional[int],
-    limit: int,
-) -> Any:
+def find(wanted: JobFilter) -> Any:
     """Return the select of matching jobs, newest first; the primary key gives the order, so no sort is needed."""
-    wanted = INFO.order_by(job.c.seq.desc()).limit(limit).offset(literal_column("0"))
-    if status is not None:
-        wanted = wanted.where(job.c.status == status_literal(status))
-    if queue is not None:
-        wanted = wanted.where(job.c.queue == queue)
-    if function is not None:
-        wanted = wanted.where(job.c.function == function)
-    if label is not None:
-        wanted = wanted.where(job.c.seq.in_(select(tag.c.seq).where(tag.c.tag == label)))
-    if after is not None:
-        wanted = wanted.where(job.c.seq < after)
-    return wanted
+    found = INFO.order_by(job.c.seq.desc()).limit(wanted.limit).offset(literal_column("0"))
+    if wanted.status is not None:
+        found = found.where(job.c.status == status_literal(wanted.status))
+    if wanted.queue is not None:
+        found = found.where(job.c.queue == wanted.queue)
+    if wanted.function is not None:
+        found = found.where(job.c.function == wanted.function)
+    if wanted.tag is not None:
+        found = found.where(job.c.seq.in_(select(tag.c.seq).where(tag.c.tag == wanted.tag)))
+    if wanted.after is not None:
+        found = found.where(job.c.seq < wanted.after)
+    return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
-from sqlite_job.storage.statement import Statement, given, names, one_of
+from sqlite_job.storage.statement import Insert, Statement, given, names, one_of
 from sqlite_job.storage.tables import payload
 
 _COLUMNS = ("seq", "codec", "args", "preview", "tags", "meta")
 
-INSERT = Statement(insert(payload).values({name: given(name) for name in _COLUMNS}), *names(*_COLUMNS))
+INSERT = Insert(payload, *_COLUMNS)
 
 OF_CLAIMED = Statement(
     select(payload.c.seq, payload.c.codec, payload.c.args, payload.c.tags, payload.c.meta).where(

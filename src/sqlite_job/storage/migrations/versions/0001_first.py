@@ -96,11 +96,12 @@ def _create_job() -> None:
         sa.Column("unique_key", sa.Text),
         sa.Column("group_key", sa.Text),
         sa.CheckConstraint(
-            "status IN ('pending', 'scheduled', 'blocked', 'running', 'completed', 'failed', 'cancelled')",
+            "status = 'pending' OR status = 'scheduled' OR status = 'blocked' OR status = 'running'"
+            " OR status = 'completed' OR status = 'failed' OR status = 'cancelled'",
             name="sqlitejob_job_status",
         ),
         sa.CheckConstraint(
-            "(finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))",
+            "(finished_at IS NOT NULL) = (status = 'completed' OR status = 'failed' OR status = 'cancelled')",
             name="sqlitejob_job_finished",
         ),
         sa.CheckConstraint("status <> 'scheduled' OR run_at IS NOT NULL", name="sqlitejob_job_scheduled"),

@@ -1,0 +1,50 @@
+"""Hold measured figures: a row of the table with every sample, and the goal it is judged by."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import List, NamedTuple, Optional, Sequence
+
+
+class Goal(NamedTuple):
+    """A bound for the ratio, or for our own figure where there is nothing to compare with."""
+
+    bound: float
+    is_least: bool = True
+    stretch: Optional[float] = None
+
+    def is_met(self, value: float) -> bool:
+        return _holds(value, self.bound, self.is_least)
+
+    def is_stretched(self, value: float) -> bool:
+        return self.stretch is not None and _holds(value, self.stretch, self.is_least)
+
+
+class Figure(NamedTuple):
+    """One thing that was measured, once in each repeat; `raw` is empty where nothing is compared."""
+
+    benchmark: str
+    what: str
+    unit: str
+    ours: List[float]
+    raw: List[float]
+    goal: Optional[Goal] = None
+    yardstick: str = "raw"
+
+    @property
+    def ratios(self) -> List[float]:
+        """Ours in units of the yardstick, repeat by repeat: what disturbed one side disturbed the other too."""
+        return [ours / raw for ours, raw in zip(self.ours, self.raw)]
+
+    @property
+    def judged(self) -> float:
+        """What the goal speaks of."""
+        return median(self.ratios or self.ours)
+
+
+def rates(count: int, seconds: Sequence[float]) -> List[float]:
+    return [count / one for one in seconds]
+
+
+def _holds(value: float, bound: float, is_least: bool) -> bool:  # noqa: FBT001 - a field of Goal
+    return value >= bound if is_least else value <= bound

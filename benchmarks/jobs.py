@@ -1,0 +1,39 @@
+"""The functions that the measured workers run, and settings that list them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict
+
+from sqlite_job import WorkerSettings
+
+NAP_SECONDS = 0.001
+
+
+def echo(number: int) -> int:
+    """Do nothing: what is given comes back, so that each stored result can be checked."""
+    return number
+
+
+async def async_echo(number: int) -> int:
+    return number
+
+
+def nap(number: int) -> int:
+    time.sleep(NAP_SECONDS)
+    return number
+
+
+def stamp() -> int:
+    """Return when this line was reached."""
+    return time.time_ns()
+
+
+FUNCTIONS: Dict[str, Callable[..., Any]] = {function.__name__: function for function in (echo, async_echo, nap, stamp)}
+
+
+def settings(path: str, durability: str, *names: str) -> WorkerSettings:
+    """Return default settings for a database, with the functions of these names."""
+    knobs = {"functions": [FUNCTIONS[name] for name in names], "durability": durability}
+    made: WorkerSettings = type("BenchmarkSettings", (WorkerSettings,), knobs)(path)
+    return made
