@@ -12,13 +12,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List
 
-from benchmarks import drain, enqueue, machine, report
+from rich.live import Live
+
+from benchmarks import drain, enqueue, footprint, growth, latency, machine, report
 from benchmarks.figures import Figure
 from benchmarks.sizes import FULL, QUICK, TINY, Sizes
 
 BENCHMARKS: Dict[str, Callable[[Sizes, Path], Iterator[Figure]]] = {
     "enqueue": enqueue.measure,
     "drain": drain.measure,
+    "latency": latency.measure,
+    "footprint": footprint.measure,
+    "growth": growth.measure,
 }
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,13 +37,13 @@ def main(arguments: List[str]) -> None:
     facts = machine.describe()
     figures: List[Figure] = []
     console, table = report.make_console(), report.make_table()
-    with tempfile.TemporaryDirectory(prefix="sqlite-job-bench-", dir=options.folder) as folder:
+    with Live(table, console=console), tempfile.TemporaryDirectory(
+        prefix="sqlite-job-bench-", dir=options.folder
+    ) as place:
         for name in options.names or BENCHMARKS:
-            console.print(f"Measuring {name}", style="dim")
-            for figure in BENCHMARKS[name](sizes(options), Path(folder)):
+            for figure in BENCHMARKS[name](sizes(options), Path(place)):
                 figures.append(figure)
                 table.add_row(*report.cells(figure))
-    console.print(table)
     written = write_json(options.json, report.as_json(figures, facts))
     console.print(f"Every sample: {written}", style="dim", soft_wrap=True)
     if options.document is not None:

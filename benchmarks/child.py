@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import IO, Any, Callable, Dict, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,35 +22,50 @@ class ChildError(Exception):
     """A child failed; the message has what it wrote to its standard error stream."""
 
 
+class Child:
+    """A running call; `errors` is a file, not a pipe: nobody reads while we wait, and a worker logs what it likes."""
+
+    def __init__(self, function: Callable[..., Any], arguments: Dict[str, Any], errors: IO[str]) -> None:
+        self._name = function.__name__
+        self._errors = errors
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.child", function.__module__, self._name, json.dumps(arguments)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=str(ROOT),
+            env=environment(),
+            universal_newlines=True,
+        )
+
+    def terminate(self) -> None:
+        """Send SIGTERM, which a worker answers with a clean end."""
+        self._process.terminate()
+
+    def answer(self) -> Any:
+        """Wait for the end, and return what the function returned; raises ChildError."""
+        written, _ = self._process.communicate()
+        if self._process.returncode != 0:
+            self._errors.seek(0)
+            raise ChildError(f"{self._name} ended with {self._process.returncode}:\n{self._errors.read()[-4000:]}")
+        return json.loads(written)
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
 def call(function: Callable[..., Any], /, **arguments: Any) -> Any:
-    """Return what a function of a module of ours returns in a process of its own."""
-    with start(function, **arguments) as answer:
-        return answer()
+    """Return what a function of one of our modules returns in a process of its own."""
+    with start(function, **arguments) as child:
+        return child.answer()
 
 
 @contextlib.contextmanager
-def start(function: Callable[..., Any], /, **arguments: Any) -> Iterator[Callable[[], Any]]:
-    """Start the process, and give a function that waits for its end and returns its answer."""
-    command = [sys.executable, "-m", "benchmarks.child", function.__module__, function.__name__, json.dumps(arguments)]
-    # A file, not a pipe: nobody reads while we wait, and a worker logs what it likes.
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, cwd=str(ROOT), env=environment(), universal_newlines=True
-        )
-
-        def answer() -> Any:
-            written, _ = process.communicate()
-            if process.returncode != 0:
-                errors.seek(0)
-                raise ChildError(f"{function.__name__} ended with {process.returncode}:\n{errors.read()[-4000:]}")
-            return json.loads(written)
-
-        try:
-            yield answer
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+def start(function: Callable[..., Any], /, **arguments: Any) -> Iterator[Child]:
+    """Start such a call; at the end of the block nothing of it is left."""
+    with tempfile.TemporaryFile("w+") as errors, contextlib.closing(Child(function, arguments, errors)) as child:
+        yield child
 
 
 def environment() -> Dict[str, str]:

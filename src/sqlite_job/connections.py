@@ -7,7 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import (
     Any,
     Awaitable,
@@ -81,6 +81,7 @@ class SQLiteJob:
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
+        self._last_resolved: Tuple[Any, Tuple[str, str, int]] = (None, ("", "", 0))
         self._max_payload = WorkerSettings.max_payload
         self._preview = WorkerSettings.preview
         if settings is not None:
@@ -252,7 +253,7 @@ class SQLiteJob:
             unsubscribe()
         return self._outcome(stored, job_id)
 
-    @property
+    @cached_property
     def _storage(self) -> Storage:
         return open_storage(self._database, self._durability)
 
@@ -270,45 +271,49 @@ class SQLiteJob:
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> NewJob:
-        name, queue, priority = self._resolve(function)
+        # Most callers enqueue one function again and again: its name is looked up and checked once.
+        last, resolved = self._last_resolved
+        if last is not function:
+            resolved = self._resolve(function)
+            self._last_resolved = (function, resolved)
+        name, queue, priority = resolved
         options = self._options
-        encoded = self._codecs.encode((args, kwargs), f"the arguments of {name}")
+        encoded = self._codecs.encode((args, kwargs), name)
         if len(encoded) > self._max_payload:
             raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
         now = _clock.now()
         return NewJob(
             options.job_id or _make_id(),
-            options.queue or queue or self.queue,
+            options.queue or queue,
             name,
+            priority if options.priority is None else options.priority,
+            now,
+            options.run_time(now),
+            options.max_tries,
             self._codecs.encoder.name,
             encoded,
             preview_call(args, kwargs) if self._preview else None,
-            now,
-            priority if options.priority is None else options.priority,
-            options.run_time(now),
-            options.max_tries,
             options.tags,
             options.meta,
             options.job_id is not None,
         )
 
-    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Tuple[str, Optional[str], int]:
+    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Tuple[str, str, int]:
         """Return a function's name, its queue and its priority."""
         if self._registry is not None:
             registered = self._registry.find(function)
-            return registered.name, registered.queue, registered.priority
+            return registered.name, registered.queue or self.queue, registered.priority
         if isinstance(function, str):
-            return check_name(function, "function name"), None, 0
+            return check_name(function, "function name"), self.queue, 0
         if not callable(function):
             message = f"enqueue takes a function or its name, not {function!r}"
             raise InvalidNameError(message)
         entry = as_task(function)
         if entry.name is None:
-            message = (
-                f"{function!r} has no name to enqueue it by; define it with def, or name it: task(function, name='...')"
-            )
+            message = f"{function!r} has no name to enqueue it by; name it: task(function, name='...')"
             raise InvalidNameError(message)
-        return check_name(entry.name, "function name"), entry.options.queue, entry.options.priority or 0
+        name = check_name(entry.name, "function name")
+        return name, entry.options.queue or self.queue, entry.options.priority or 0
 
     def _stored(self, job_id: str) -> StoredResult:
         stored = self._storage.result(job_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
-from sqlite_job.core.clock import to_datetime
-from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError
+from sqlite_job.core.clock import elapsed, to_datetime
+from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.names import check_name
 from sqlite_job.core.states import JobStatus
@@ -41,6 +43,10 @@ class Inspector:
         """The path of the database."""
         return self._storage.location
 
+    def exists(self) -> bool:
+        """Whether the database is there already; any other method would make it."""
+        return Path(self.location).exists()
+
     def queues(self) -> Dict[str, Dict[JobStatus, int]]:
         """Return how many jobs each queue has in each status that occurs."""
         return count_queues(self._storage)
@@ -67,6 +73,13 @@ class Inspector:
         """Return the tries of a job that did not succeed, oldest first; raises JobNotFoundError."""
         read_job(self._storage, job_id)
         return self._storage.failures(job_id)
+
+    def wait(self, job_id: str, timeout: Optional[float] = None) -> JobInfo:
+        """Wait until a job has ended, however it did, at most `timeout` seconds (None: for ever), and return it.
+
+        Raises ResultTimeoutError, or JobNotFoundError, also when it is deleted meanwhile.
+        """
+        return wait_for_end(self._storage, job_id, timeout)
 
     def jobs(
         self,
@@ -98,6 +111,25 @@ def read_job(storage: Storage, job_id: str) -> JobInfo:
     if found is None:
         raise JobNotFoundError(str(job_id))
     return found
+
+
+def wait_for_end(storage: Storage, job_id: str, timeout: Optional[float]) -> JobInfo:
+    """Return what is known of a job once it has ended; raises ResultTimeoutError or JobNotFoundError."""
+    deadline = None if timeout is None else elapsed() + timeout
+    committed = threading.Event()
+    unsubscribe = storage.subscribe(committed.set)
+    try:
+        while True:
+            committed.clear()
+            found = read_job(storage, job_id)
+            if found.status.is_final:
+                return found
+            remaining = threading.TIMEOUT_MAX if deadline is None else deadline - elapsed()
+            if remaining <= 0:
+                raise ResultTimeoutError(job_id, timeout or 0)
+            committed.wait(min(remaining, threading.TIMEOUT_MAX))
+    finally:
+        unsubscribe()
 
 
 def list_jobs(

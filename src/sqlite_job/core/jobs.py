@@ -10,21 +10,32 @@ from sqlite_job.core.states import JobStatus
 
 
 class NewJob(NamedTuple):
-    """A job ready to be stored; times in microseconds, `args` already encoded by `codec`."""
+    """A job ready to be stored; times in microseconds, `args` encoded by `codec`, `tags` and `meta` as JSON.
+
+    The fields stand in the order of the tables' columns, so that rows are slices.
+    """
 
     id: str
     queue: str
     function: str
+    priority: int
+    created_at: int
+    run_at: Optional[int]
+    max_tries: Optional[int]
     codec: str
     args: bytes
     preview: Optional[str]
-    created_at: int
-    priority: int = 0
-    run_at: Optional[int] = None
-    max_tries: Optional[int] = None
-    tags: Tuple[str, ...] = ()
-    meta: Optional[str] = None
-    has_own_id: bool = False
+    tags: Optional[str]
+    meta: Optional[str]
+    has_own_id: bool
+
+    def job_row(self, seq: int) -> Tuple[Any, ...]:
+        """Return the values of the job's own row."""
+        return (seq, *self[:7])
+
+    def payload_row(self, seq: int) -> Tuple[Any, ...]:
+        """Return the values of the payload's row."""
+        return (seq, *self[7:12])
 
 
 class ClaimedJob(NamedTuple):

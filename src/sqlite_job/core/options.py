@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Optional, Tuple
+from typing import Any, Iterable, Mapping, Optional
 
 from sqlite_job.core.clock import SECOND, to_microseconds
 from sqlite_job.core.errors import InvalidOptionError
@@ -16,7 +16,7 @@ from sqlite_job.core.tasks import is_whole
 
 @dataclass(frozen=True)
 class JobOptions:
-    """The checked options of jobs to come; `delay` in microseconds, `meta` as JSON text; None: the task decides."""
+    """Checked options of jobs to come; `delay` in microseconds, `tags` and `meta` as JSON, None: the task decides."""
 
     job_id: Optional[str] = None
     queue: Optional[str] = None
@@ -24,7 +24,7 @@ class JobOptions:
     delay: Optional[int] = None
     run_at: Optional[int] = None
     max_tries: Optional[int] = None
-    tags: Tuple[str, ...] = ()
+    tags: Optional[str] = None
     meta: Optional[str] = None
 
     def run_time(self, now: int) -> Optional[int]:
@@ -83,10 +83,11 @@ def _moment(run_at: datetime) -> int:
         raise InvalidOptionError(f"run_at: {error}") from None
 
 
-def _tags(tags: Iterable[str]) -> Tuple[str, ...]:
+def _tags(tags: Iterable[str]) -> Optional[str]:
     if isinstance(tags, str):
         raise InvalidOptionError(f"tags is a list of tags, not one text: write tags=[{tags!r}]")
-    return tuple(dict.fromkeys(check_name(tag, "tag") for tag in tags))
+    checked = list(dict.fromkeys(check_name(tag, "tag") for tag in tags))
+    return json.dumps(checked, ensure_ascii=False) if checked else None
 
 
 def _meta(meta: Mapping[str, Any]) -> str:

@@ -23,20 +23,23 @@ def preview_value(value: object) -> str:
     kind = type(value)
     try:
         if kind in _PLAIN or (kind is str and len(value) < _SHORT):  # type: ignore[arg-type]
-            return _cut(repr(value))
-        # A user's __repr__ may return lone surrogates, which no database takes as text.
-        return _cut(_bounded.repr(value).encode("utf-8", "backslashreplace").decode())
+            text = repr(value)
+        else:
+            # A user's __repr__ may return lone surrogates, which no database takes as text.
+            text = _bounded.repr(value).encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and a preview is never worth a job
         return f"<{kind.__name__}>"
+    return text if len(text) <= MAX_CHARACTERS else _cut(text)
 
 
 def preview_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """Return the arguments as one would write them in a call, in at most 200 characters; never raises."""
-    parts = [preview_value(value) for value in args]
+    text = ", ".join([preview_value(value) for value in args])
     if kwargs:
-        parts += [f"{name}={preview_value(value)}" for name, value in kwargs.items()]
-    return _cut(", ".join(parts))
+        named = ", ".join([f"{name}={preview_value(value)}" for name, value in kwargs.items()])
+        text = f"{text}, {named}" if args else named
+    return text if len(text) <= MAX_CHARACTERS else _cut(text)
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+    return text[: MAX_CHARACTERS - 1] + "…"

@@ -92,12 +92,13 @@ class Codecs:
         self.encoder = encoder
         self._accept: Dict[str, Serializer] = {serializer.name: serializer for serializer in accept}
 
-    def encode(self, value: Any, what: str) -> bytes:
-        """Return `value` as bytes; `what` names it in the EncodeError that is raised if it cannot be."""
+    def encode(self, value: Any, function: str, what: str = "arguments") -> bytes:
+        """Return `value` as bytes; `function` and `what` name it in the EncodeError raised if it cannot be."""
         try:
             return self.encoder.encode(value)
         except Exception as error:
-            message = f"{what} cannot be encoded with {self.encoder.name!r}: {type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {error}"
+            message = f"the {what} of {function} cannot be encoded with {self.encoder.name!r}: {cause}"
             raise EncodeError(message) from error
 
     def decode(self, codec: str, data: bytes, what: str) -> Any:

@@ -120,11 +120,10 @@ class Runner:
 
     def _completed(self, job: ClaimedJob, started_at: int, value: Any) -> Completed:
         encoder = self._codecs.encoder
-        what = f"the result of {job.function}"
         try:
-            encoded = self._codecs.encode(value, what)
+            encoded = self._codecs.encode(value, job.function, "result")
             if len(encoded) > self._options.max_payload:
-                raise PayloadTooLargeError(what, len(encoded), self._options.max_payload)
+                raise PayloadTooLargeError(f"the result of {job.function}", len(encoded), self._options.max_payload)
         except EncodeError as error:
             # The function has done its work: doing it again would not make the result encodable.
             raise _FinalError(error) from None

@@ -61,8 +61,8 @@ class Transaction:
         whole = len(rows) - len(rows) % _ROWS_PER_INSERT
         for start in range(0, whole, _ROWS_PER_INSERT):
             self.run(into.rows(_ROWS_PER_INSERT), *chain.from_iterable(rows[start : start + _ROWS_PER_INSERT]))
-        if whole < len(rows):
-            self.many(into.rows(1), rows[whole:])
+        for row in rows[whole:]:
+            self.run(into.rows(1), *row)
 
     def rows(self, statement: Statement, *values: Any) -> List[Row]:
         """Execute once, and return all rows: a cursor left open would keep its transaction open."""

@@ -57,8 +57,7 @@ class Gate:
 
     def ring(self) -> None:
         """Tell watchers that a commit is done: inotify shows them the write, and there is nothing left to race with."""
-        os.write(self._descriptor, b"\0")
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.pwrite(self._descriptor, b"\0", 0)
 
     def close(self) -> None:
         """Close the lock file, once nobody is inside."""

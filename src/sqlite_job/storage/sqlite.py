@@ -15,6 +15,7 @@ from typing import Any, Callable, Deque, List, Optional, Sequence, TypeVar
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from sqlite_job.core.clock import elapsed, pause
+from sqlite_job.core.context import parse_tags
 from sqlite_job.core.errors import DatabaseReplacedError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
@@ -218,9 +219,12 @@ class SqliteStorage(SQLStorage):
         last = transaction.rows(job.LAST_SEQ)
         first = (last[0][0] if last else 0) + 1
         numbered = list(enumerate(jobs, first))
-        transaction.insert(job.ENQUEUE, [_job_row(seq, new) for seq, new in numbered])
-        transaction.insert(payload.INSERT, [_payload_row(seq, new) for seq, new in numbered])
-        tags = [(label, seq) for seq, new in numbered if new.tags for label in new.tags]
+        transaction.insert(job.ENQUEUE, [new.job_row(seq) for seq, new in numbered if new.run_at is None])
+        scheduled = [new.job_row(seq) for seq, new in numbered if new.run_at is not None]
+        if scheduled:
+            transaction.insert(job.ENQUEUE_SCHEDULED, scheduled)
+        transaction.insert(payload.INSERT, [new.payload_row(seq) for seq, new in numbered])
+        tags = [(label, seq) for seq, new in numbered if new.tags for label in parse_tags(new.tags)]
         if tags:
             transaction.insert(tag.INSERT, tags)
 
@@ -242,16 +246,6 @@ class SqliteStorage(SQLStorage):
             self._gate.abandon()
         _all_storages.discard(self)
         self.__init__(self._path, self._durability)  # type: ignore[misc]  # locks that other threads held were copied
-
-
-def _job_row(seq: int, new: NewJob) -> Any:
-    status = "pending" if new.run_at is None else "scheduled"
-    return (seq, new.id, new.queue, new.function, status, new.priority, new.created_at, new.run_at, new.max_tries)
-
-
-def _payload_row(seq: int, new: NewJob) -> Any:
-    tags = json.dumps(new.tags, ensure_ascii=False) if new.tags else None
-    return (seq, new.codec, new.args, new.preview, tags, new.meta)
 
 
 _all_storages: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()

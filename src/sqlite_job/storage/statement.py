@@ -61,10 +61,11 @@ class Statement:
 class Insert:
     """An INSERT of whole rows, as one statement for each number of rows: fewer of them cost less for each row."""
 
-    def __init__(self, table: Table, *columns: str) -> None:
-        """Take a table, and its columns in the order of the rows' values."""
+    def __init__(self, table: Table, *columns: str, **constants: Any) -> None:
+        """Take a table, its columns in the order of the rows' values, and SQL for columns that are always the same."""
         self._table = table
         self._columns = columns
+        self._constants = constants
         self._statements: Dict[int, Statement] = {}
 
     def rows(self, count: int) -> Statement:
@@ -72,7 +73,7 @@ class Insert:
         found = self._statements.get(count)
         if found is None:
             order = [[f"{column}_{row}" for column in self._columns] for row in range(count)]
-            values = [dict(zip(self._columns, map(given, row))) for row in order]
+            values = [{**dict(zip(self._columns, map(given, row))), **self._constants} for row in order]
             found = self._statements[count] = Statement(insert(self._table).values(values), *names(*chain(*order)))
         return found
 

@@ -22,10 +22,12 @@ _NULL: Any = literal_column("NULL")
 # The fence: a write about a running job holds only while this claim of it does.
 _FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_number == given("claim_number"))
 
-_NEW = ("id", "queue", "function", "status", "priority", "created_at", "run_at", "max_tries")
+# In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
+_NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries")
 
-# The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
-ENQUEUE = Insert(job, "seq", *_NEW)
+ENQUEUE = Insert(job, *_NEW, status=_PENDING)
+
+ENQUEUE_SCHEDULED = Insert(job, *_NEW, status=_SCHEDULED)
 
 # AUTOINCREMENT's own record; inside a write transaction nobody else moves it.
 _SEQUENCE = table("sqlite_sequence", column("name"), column("seq"))

@@ -1,0 +1,95 @@
+"""What sqlite_job costs when nothing happens: an idle worker's CPU and memory, and the time to import it."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+from benchmarks import child
+from benchmarks.check import check_drained, expect
+from benchmarks.figures import Figure, Goal
+from benchmarks.jobs import echo, settings
+from benchmarks.sizes import Sizes
+from sqlite_job import SQLiteJob, Worker, call
+from sqlite_job.core.events import Event, JobsSettled
+
+_JOBS = 100
+
+# Until a worker that has run some jobs has gone to sleep.
+_SETTLING_SECONDS = 1.0
+
+_IMPORT = "import time; began = time.perf_counter(); import sqlite_job; print(time.perf_counter() - began)"
+
+# The first use imports SQLAlchemy, makes the file and its schema, and compiles the statements.
+_FIRST_USE = (
+    "import sys, time; began = time.perf_counter(); import sqlite_job;"
+    "sqlite_job.SQLiteJob(database=sys.argv[1]).enqueue('echo', 1); print(time.perf_counter() - began)"
+)
+
+
+def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    idle = [
+        child.call(idle_worker, path=str(folder / f"{n}.db"), seconds=sizes.idle_seconds) for n in range(sizes.repeat)
+    ]
+    cpu, memory = ([one[name] for one in idle] for name in ("cpu_percent", "rss_mb"))
+    yield Figure("footprint", "CPU of an idle worker", "%", cpu, [], Goal(0.3, is_least=False))
+    yield Figure("footprint", "memory of an idle worker", "MB", memory, [], Goal(60.0, is_least=False))
+    imports = [_milliseconds(_IMPORT, sizes.imports) for _ in range(sizes.repeat)]
+    yield Figure("footprint", "import sqlite_job", "ms", imports, [], Goal(80.0, is_least=False))
+    existing = folder / "first-use.db"
+    first_uses = [_milliseconds(_FIRST_USE, sizes.imports, str(existing)) for _ in range(sizes.repeat)]
+    yield Figure("footprint", "import and first enqueue", "ms", first_uses, [])
+
+
+def idle_worker(path: str, seconds: float) -> Dict[str, float]:
+    """Run some jobs, then stay idle, and return the CPU used in that time and the memory held."""
+    SQLiteJob(database=path).enqueue_many([call(echo, number) for number in range(_JOBS)])
+    worker = Worker("default", settings(path, "full", "echo"))
+    idle, settled = threading.Event(), []
+    found: Dict[str, float] = {}
+
+    def notice(event: Event) -> None:
+        if isinstance(event, JobsSettled):
+            settled.extend(event.settled)
+            if len(settled) == _JOBS:
+                idle.set()
+
+    def watch() -> None:
+        # It only sleeps, so it adds nothing to what the process uses meanwhile.
+        idle.wait()
+        time.sleep(_SETTLING_SECONDS)
+        began, used = time.perf_counter(), time.process_time()
+        time.sleep(seconds)
+        found["cpu_percent"] = 100 * (time.process_time() - used) / (time.perf_counter() - began)
+        found["rss_mb"] = _resident_mb()
+        worker.stop()
+
+    worker.subscribe(notice)
+    threading.Thread(target=watch, daemon=True).start()
+    expect(worker.run() == _JOBS, "the worker did not run its jobs")
+    check_drained(path, range(_JOBS))
+    return found
+
+
+def _resident_mb() -> float:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        # The most that it ever had, in bytes on macOS.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _milliseconds(code: str, times: int, *arguments: str) -> float:
+    """Return the median of fresh interpreters; one more before them, untimed, writes the compiled files."""
+    seconds: List[float] = []
+    for _ in range(times + 1):
+        command = [sys.executable, "-c", code, *arguments]
+        seconds.append(float(subprocess.check_output(command, cwd=str(child.ROOT), env=child.environment())))
+    return statistics.median(seconds[1:]) * 1000

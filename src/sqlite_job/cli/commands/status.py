@@ -1,0 +1,87 @@
+"""See the whole at a glance: `sqlite-job status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Dict, List, Mapping, Optional
+
+import click
+
+from sqlite_job.cli.console import Column, open_console, styled, write_lines, write_table
+from sqlite_job.cli.database import database_option, open_existing
+from sqlite_job.cli.facts import json_option, worker_facts, write_json
+from sqlite_job.cli.moments import format_age
+from sqlite_job.core.clock import SystemClock, to_datetime
+from sqlite_job.core.states import JobStatus
+from sqlite_job.inspection import WorkerInfo
+
+_Counts = Mapping[str, Mapping[JobStatus, int]]
+
+# Shown even where no job has them; the others only take up room until one has.
+_ALWAYS = (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
+
+_WORKER_COLUMNS = (
+    Column("Worker", is_number=True),
+    Column("Host"),
+    Column("PID", is_number=True),
+    Column("Queues"),
+    Column("Age"),
+)
+
+
+@click.command(short_help="Count the jobs of each queue, and list the workers.")
+@json_option
+@database_option
+def status(*, as_json: bool, database: Optional[str]) -> None:
+    """Count the jobs of each queue by their status, and list the registered workers."""
+    inspector = open_existing(database)
+    queues, workers = inspector.queues(), inspector.workers()
+    if as_json:
+        write_json(_facts(inspector.location, queues, workers))
+        return
+    write_lines(open_console(), [styled(f"Database {inspector.location}"), styled("")])
+    _write_queues(queues)
+    click.echo()
+    _write_workers(workers)
+
+
+def _facts(location: str, queues: _Counts, workers: List[WorkerInfo]) -> Dict[str, Any]:
+    return {
+        "database": location,
+        "queues": [
+            {"queue": queue, **{status.value: counts.get(status, 0) for status in JobStatus}}
+            for queue, counts in queues.items()
+        ],
+        "workers": [worker_facts(worker) for worker in workers],
+    }
+
+
+def _write_queues(queues: _Counts) -> None:
+    if not queues:
+        click.echo("No jobs")
+        return
+    shown = [one for one in JobStatus if one in _ALWAYS or any(one in counts for counts in queues.values())]
+    columns = [Column("Queue"), *(Column(one.value, is_number=True) for one in shown)]
+    rows = [
+        [styled(queue), *(styled(f"{counts.get(one, 0):,}", "" if one in counts else "dim") for one in shown)]
+        for queue, counts in queues.items()
+    ]
+    write_table(open_console(), columns, rows)
+
+
+def _write_workers(workers: List[WorkerInfo]) -> None:
+    if not workers:
+        click.echo("No workers")
+        return
+    now: datetime = to_datetime(SystemClock().now())
+    rows = [
+        [
+            styled(worker.id),
+            styled(worker.host),
+            styled(worker.pid),
+            styled(", ".join(worker.queues)),
+            styled(format_age(worker.started_at, now)),
+        ]
+        for worker in workers
+    ]
+    write_table(open_console(), _WORKER_COLUMNS, rows)

@@ -1,0 +1,55 @@
+"""Say how a command ended, in numbers that scripts can tell apart."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Mapping
+
+from sqlite_job.core.errors import (
+    DatabaseError,
+    JobNotFoundError,
+    JobStateError,
+    ResultTimeoutError,
+    SQLiteJobError,
+)
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands; a number is never given a second meaning."""
+
+    OK = 0
+    JOB_FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NOT_FINISHED = 4
+    DATABASE = 5
+    REFUSED = 6
+    UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+    INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+    BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.OK: "done",
+    ExitCode.JOB_FAILED: "the job failed or was cancelled",
+    ExitCode.USAGE: "the command, its arguments or the settings are wrong",
+    ExitCode.NOT_FOUND: "no job has this id",
+    ExitCode.NOT_FINISHED: "the job has not finished, or not in time",
+    ExitCode.DATABASE: "the database does not exist or cannot be used",
+    ExitCode.REFUSED: "the job's status does not allow it",
+    ExitCode.UNEXPECTED: "an unexpected error, shown with its traceback",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.BROKEN_PIPE: "the reader of the output went away",
+}
+
+_BY_ERROR = (
+    (JobNotFoundError, ExitCode.NOT_FOUND),
+    (ResultTimeoutError, ExitCode.NOT_FINISHED),
+    (DatabaseError, ExitCode.DATABASE),
+    (JobStateError, ExitCode.REFUSED),
+)
+
+
+def exit_code_of(error: SQLiteJobError) -> ExitCode:
+    """Return the code for an error; those that say what the user wrote wrongly are all USAGE."""
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), ExitCode.USAGE)

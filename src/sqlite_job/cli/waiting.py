@@ -1,0 +1,55 @@
+"""Wait for a job, and report how it ended: what `wait`, `result` and `enqueue --wait` have in common."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import click
+
+from sqlite_job.cli.exit_code import ExitCode
+from sqlite_job.cli.facts import outcome_facts, write_json
+from sqlite_job.cli.failure import Failure
+from sqlite_job.cli.preview import SHORTENED_NOTE, is_shortened
+from sqlite_job.cli.printable import printable_line
+from sqlite_job.core.jobs import JobInfo
+from sqlite_job.core.states import JobStatus
+from sqlite_job.inspection import Inspector
+
+
+def wait_for_end(inspector: Inspector, job_id: str, timeout: Optional[float]) -> JobInfo:
+    """Return a job once it has ended; raises JobNotFoundError or ResultTimeoutError."""
+    job = inspector.job(job_id)
+    if job.status.is_final:
+        return job
+    if not any(job.queue in worker.queues for worker in inspector.workers()):
+        note = (
+            f"No worker serves the queue {job.queue!r}; start one: sqlite-job worker MODULE.CLASS --queue {job.queue}"
+        )
+        click.echo(printable_line(note), err=True)
+    return inspector.wait(job_id, timeout)
+
+
+def report_end(job: JobInfo, *, as_json: bool) -> None:
+    """Print a job's result, or all its facts as JSON; raises Failure unless it is completed."""
+    if as_json:
+        write_json(outcome_facts(job))
+    if job.status is JobStatus.COMPLETED:
+        if not as_json:
+            _print_result(job)
+        return
+    if not job.status.is_final:
+        message = f"Job {job.id} has not finished, it is {job.status}; wait for it: sqlite-job wait {job.id}"
+        raise Failure(message, ExitCode.NOT_FINISHED)
+    reason = f": {printable_line(job.error)}" if job.error else ""
+    if job.status is JobStatus.CANCELLED:
+        raise Failure(f"Job {job.id} was cancelled{reason}", ExitCode.JOB_FAILED)
+    raise Failure(f"Job {job.id} failed{reason}; its traceback: sqlite-job show {job.id}", ExitCode.JOB_FAILED)
+
+
+def _print_result(job: JobInfo) -> None:
+    if job.result is None:
+        click.echo("(no preview of the result is stored; get_job_result() in Python returns it)", err=True)
+        return
+    click.echo(printable_line(job.result))
+    if is_shortened(job.result):
+        click.echo(SHORTENED_NOTE, err=True)
