@@ -44,6 +44,7 @@ def main(arguments: List[str]) -> None:
             for figure in BENCHMARKS[name](sizes(options), Path(place)):
                 figures.append(figure)
                 table.add_row(*report.cells(figure))
+    console.print()
     written = write_json(options.json, report.as_json(figures, facts))
     console.print(f"Every sample: {written}", style="dim", soft_wrap=True)
     if options.document is not None:

@@ -51,7 +51,8 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
         yardstick = _bare_threads if case.function == "nap" else _raw
         seconds = [_pair(case, template, jobs, yardstick, is_raw_first=n % 2 == 0) for n in range(sizes.repeat)]
         ours, compared = ([pair[side] for pair in seconds] for side in (0, 1))
-        yield Figure("drain", case.what, "jobs/s", rates(jobs, ours), rates(jobs, compared), case.goal, case.yardstick)
+        ours, compared = rates(jobs, ours), rates(jobs, compared)
+        yield Figure("drain", case.what, "jobs/s", jobs, ours, compared, case.goal, case.yardstick)
         template.unlink()
 
 

@@ -40,7 +40,7 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
         jobs = getattr(sizes, case.size)
         samples = [child.call(sample, name=name, jobs=jobs, folder=str(folder)) for _ in range(sizes.repeat)]
         ours, compared = (rates(jobs, [one[side] for one in samples]) for side in ("ours", "raw"))
-        yield Figure("enqueue", case.what, "jobs/s", ours, compared, case.goal)
+        yield Figure("enqueue", case.what, "jobs/s", jobs, ours, compared, case.goal)
 
 
 def sample(name: str, jobs: int, folder: str) -> Dict[str, float]:

@@ -50,12 +50,16 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
     for path in paths.values():
         Path(path).unlink()
     least, *more = sizes.growth
-    for name, what in (("claim", f"claim of {ROOM}"), ("enqueue", "enqueue")):
+    measured = {
+        "claim": (f"claim of {ROOM}", ROOM * sizes.growth_exchanges),
+        "enqueue": ("enqueue", sizes.growth_enqueues),
+    }
+    for name, (what, jobs) in measured.items():
         costs = {others: [repeat[name][str(others)] for repeat in repeats] for others in sizes.growth}
         for others in more:
             goal = Goal(1.2, is_least=False) if others == sizes.growth[-1] else None
             title = f"{what} among {others:,} others"
-            yield Figure("growth", title, "us", costs[others], costs[least], goal, f"{least:,}")
+            yield Figure("growth", title, "us", jobs, costs[others], costs[least], goal, f"{least:,}")
 
 
 def build(path: str, others: int) -> None:

@@ -33,7 +33,7 @@ def make_console() -> Console:
 def cells(figure: Figure) -> Tuple[str, ...]:
     return (
         f"{figure.benchmark}: {figure.what}",
-        f"{_number(median(figure.ours))} {figure.unit}" + ("" if figure.raw else _range(figure.ours)),
+        f"{_number(median(figure.ours))} {figure.unit}" + ("" if figure.is_judged_by_ratio else _range(figure.ours)),
         f"{figure.yardstick}: {_number(median(figure.raw))}" if figure.raw else "-",
         f"{median(figure.ratios):.2f}{_range(figure.ratios)}" if figure.raw else "-",
         _goal(figure),
@@ -70,7 +70,7 @@ def _goal(figure: Figure) -> str:
     goal = figure.goal
     if goal is None:
         return "-"
-    unit = "" if figure.raw else f" {figure.unit}"
+    unit = "" if figure.is_judged_by_ratio else f" {figure.unit}"
     text = f"{'≥' if goal.is_least else '≤'} {goal.bound:g}{unit}"
     return text if goal.stretch is None else f"{text} ({goal.stretch:g})"
 

@@ -5,7 +5,7 @@ In a document
 - a Python block whose first line is `# name.py` is a file of that name, put into the reader's folder;
 - any other Python block is a program of its own, run in that folder; `print(...)  # 42` says what the line prints;
 - a console block has commands after `$ `, and what they print; `...` stands for any text;
-- a console block opened with "```console second terminal" has one command that goes on; it is stopped with SIGTERM,
+- a console block opened with "```console another terminal" has one command that goes on; it is stopped with SIGTERM,
   and must then end with exit code 0, when the same command comes again and at the end of the document.
 
 Blocks of other languages (a unit file, a diagram) are not run.
@@ -14,6 +14,7 @@ Blocks of other languages (a unit file, a diagram) are not run.
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import signal
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
-SECOND_TERMINAL = "second terminal"
+ANOTHER_TERMINAL = "another terminal"
 
 # Long enough for a machine that is busy with other tests; nothing waits that long when all is well.
 PATIENCE_SECONDS = 60
@@ -76,7 +77,7 @@ class Reader:
         """Work in `folder`; programs find `names` defined, as far as the document leaves them to the reader."""
         self.folder = folder
         self._names = names
-        self._terminals: Dict[str, SecondTerminal] = {}
+        self._terminals: Dict[str, Terminal] = {}
 
     def follow(self, document: Path) -> None:
         try:
@@ -96,7 +97,7 @@ class Reader:
             (self.folder / block.file_name).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
             self._run_program(block)
-        elif block.language == "console" and block.rest == SECOND_TERMINAL:
+        elif block.language == "console" and block.rest == ANOTHER_TERMINAL:
             self._run_beside(block)
         elif block.language == "console":
             for command in commands(block.text):
@@ -107,8 +108,6 @@ class Reader:
         program.write_text(block.text, encoding="utf-8")
         names = self._names()
         if names:
-            import json
-
             printed = run([sys.executable, "-c", _RUN_WITH_NAMES, program.name, json.dumps(names)], self.folder)
         else:
             printed = run([sys.executable, program.name], self.folder)
@@ -118,11 +117,11 @@ class Reader:
         (command,) = commands(block.text)
         if command.text in self._terminals:
             self._terminals[command.text].stop()
-        self._terminals[command.text] = terminal = SecondTerminal(command, self.folder)
+        self._terminals[command.text] = terminal = Terminal(command, self.folder)
         terminal.wait_for_output()
 
 
-class SecondTerminal:
+class Terminal:
     """A program that goes on beside the others."""
 
     def __init__(self, command: Command, folder: Path) -> None:

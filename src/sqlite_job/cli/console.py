@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import StringIO
 from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
 import click
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 # Wider than any row: in a pipe each row stays on one line, uncut, for grep and awk.
 _UNCUT = 100_000
-
-# What is left of a flexible column at least: below it the terminal breaks the rows.
-_LEAST_FLEXIBLE = 12
 
 _STYLES = {
     JobStatus.PENDING: "yellow",
@@ -40,28 +38,30 @@ class Column(NamedTuple):
     is_number: bool = False
 
 
-def open_console() -> Console:
-    """Return a console on the standard output stream, which interprets nothing of what it is given."""
-    from rich.console import Console
-
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return Console(file=sys.stdout, width=None if is_terminal else _UNCUT, markup=False, emoji=False, highlight=False)
+def terminal_width() -> int:
+    """Return the width of the terminal; where there is none, more than any row needs."""
+    return _open_console().width
 
 
-def write_lines(console: Console, lines: Iterable[Text]) -> None:
+def write_lines(lines: Iterable[Text]) -> None:
     """Write lines, which the terminal breaks where they are too long."""
-    with console.capture() as captured:
-        for line in lines:
-            console.print(line, soft_wrap=True)
-    _write(captured.get())
+    console = _open_console()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    _write(console)
 
 
-def write_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
+def write_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:
     """Write a table with one line for each row."""
-    table = _open_table(columns, rows)
-    with console.capture() as captured:
-        console.print(table, crop=False)
-    _write(captured.get())
+    console = _open_console()
+    console.print(_open_table(columns, rows), crop=False)
+    _write(console)
+
+
+def echo_lines(text: str) -> None:
+    """Write text line by line: of one long write, an unbuffered stream silently drops what a pipe does not take."""
+    for line in text.rstrip("\n").split("\n"):
+        click.echo(line.rstrip())
 
 
 def styled(value: object, style: str = "") -> Text:
@@ -69,6 +69,13 @@ def styled(value: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(printable_line(str(value)), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def labelled(label: str, value: Text) -> Text:
+    """Return a line with a label in front of its value."""
+    from rich.text import Text
+
+    return Text.assemble((label, "bold"), value)
 
 
 def styled_status(status: JobStatus) -> Text:
@@ -86,13 +93,31 @@ def _open_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Ta
             column.header,
             justify="right" if column.is_number else "left",
             no_wrap=not column.is_flexible,
-            min_width=min(longest, _LEAST_FLEXIBLE) if column.is_flexible else longest,
+            min_width=None if column.is_flexible else longest,
         )
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _write(text: str) -> None:
-    # By click, and not by rich, which would end the program with a code of its own when the reader went away.
-    click.echo("\n".join(line.rstrip() for line in text.splitlines()))
+def _open_console() -> Console:
+    """Return a console that interprets nothing of what it is given, and keeps what it renders.
+
+    Rich itself would end the program by a code of its own when the reader of the output went away.
+    """
+    from rich.console import Console
+
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return Console(
+        file=StringIO(),
+        force_terminal=is_terminal,
+        width=None if is_terminal else _UNCUT,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _write(console: Console) -> None:
+    assert isinstance(console.file, StringIO)  # noqa: S101 - for the type checker
+    echo_lines(console.file.getvalue())

@@ -15,18 +15,19 @@ from sqlite_job.settings import DATABASE_VARIABLE, DEFAULT_DATABASE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DEFAULT = f"${DATABASE_VARIABLE}, else {DEFAULT_DATABASE} in this folder"
 _SUFFIXES = {".db", ".sqlite", ".sqlite3"}
 _MOST_SHOWN = 3
 
 
 def database_option(command: F) -> F:
     """Give a command `--database`; what stands before the command's name counts for it too."""
-    return click.option(
-        "--database",
-        metavar="PATH",
-        callback=_own_or_of_program,
-        help=f"Database file.  [default: ${DATABASE_VARIABLE}, else {DEFAULT_DATABASE} in this folder]",
-    )(command)
+    return _option(f"Database file.  [default: {_DEFAULT}]")(command)
+
+
+def database_option_beside_settings(command: F) -> F:
+    """Give a command `--database` where settings may name one of their own."""
+    return _option(f"Database file.  [default: that of the settings, else {_DEFAULT}]")(command)
 
 
 def open_existing(database: Optional[str]) -> Inspector:
@@ -35,6 +36,10 @@ def open_existing(database: Optional[str]) -> Inspector:
     if not inspector.exists():
         raise Failure(_missing(inspector.location, database), ExitCode.DATABASE)
     return inspector
+
+
+def _option(text: str) -> Callable[[F], F]:
+    return click.option("--database", metavar="PATH", callback=_own_or_of_program, help=text)
 
 
 def _own_or_of_program(context: click.Context, _parameter: click.Parameter, own: Optional[str]) -> Optional[str]:

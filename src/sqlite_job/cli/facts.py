@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Sequence, TypeVar
 
 import click
 
+from sqlite_job.cli.console import echo_lines
 from sqlite_job.cli.preview import is_shortened
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.inspection import WorkerInfo
@@ -45,7 +46,7 @@ def worker_facts(worker: WorkerInfo) -> Dict[str, Any]:
 
 def write_json(facts: Dict[str, Any]) -> None:
     """Write one JSON object; all that is not ASCII is escaped, so no terminal and no encoding can be upset by it."""
-    click.echo(json.dumps(facts, indent=2, default=_as_text))
+    echo_lines(json.dumps(facts, indent=2, default=_as_text))
 
 
 def _as_text(value: object) -> str:

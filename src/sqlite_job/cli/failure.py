@@ -6,7 +6,8 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from typing import Iterator, NoReturn
+from types import TracebackType
+from typing import Iterator, NoReturn, Optional
 
 import click
 
@@ -42,7 +43,8 @@ def failures_reported() -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - a bug, or a hook of the settings: whoever mends it needs to see where
-        click.echo(printable_lines(traceback.format_exc().rstrip()), err=True)
+        trace = "".join(traceback.format_exception(type(error), error, _below_click(error.__traceback__)))
+        click.echo(printable_lines(trace.rstrip()), err=True)
         name = type(error).__name__
         _end(f"unexpected {name}: {error}" if str(error) else f"unexpected {name}", ExitCode.UNEXPECTED)
 
@@ -55,6 +57,14 @@ def print_error(message: str) -> None:
 def _end(message: str, code: ExitCode) -> NoReturn:
     print_error(message)
     raise click.exceptions.Exit(code) from None
+
+
+def _below_click(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Return the part of a traceback from the command on: the way through click is of no interest."""
+    step = trace
+    while step is not None and not step.tb_frame.f_globals["__name__"].startswith("sqlite_job.cli.commands"):
+        step = step.tb_next
+    return step or trace
 
 
 def _drop_output() -> None:

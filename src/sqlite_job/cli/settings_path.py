@@ -27,8 +27,8 @@ def load_settings(path: str, database: Optional[str]) -> WorkerSettings:
     module_name, _, class_name = path.replace(":", ".").rpartition(".")
     if path.endswith(".py") or os.sep in path:
         raise _wrong(f"{path!r} is the path of a file; give an import path, as {_EXAMPLE}")
-    if not module_name:
-        raise _wrong(_without_class(class_name))
+    if not module_name or not class_name:
+        raise _wrong(_without_class(module_name or class_name))
     settings = _find_class(_import(module_name), class_name)
     try:
         return settings(database)

@@ -99,7 +99,9 @@ class Engine:
 
     def turn(self) -> bool:
         """Settle what has finished and claim what is ready, in one commit; False when there was neither."""
-        self._unsettled += self.outbox.take()
+        finished = self.outbox.take()
+        self._ahead.learn(finished)
+        self._unsettled += finished
         wanted = self._wanted()
         now = self._clock.now()
         if not self._unsettled and not (wanted and self._is_ready(wanted, now)):
@@ -141,7 +143,6 @@ class Engine:
         if not outcomes:
             return
         self._last_outcome = elapsed()
-        self._ahead.learn(outcomes)
         pop = self._held.pop
         if stale:
             for outcome in stale:

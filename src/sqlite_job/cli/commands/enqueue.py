@@ -6,7 +6,7 @@ from typing import Any, List, Optional, Tuple
 
 import click
 
-from sqlite_job.cli.database import database_option
+from sqlite_job.cli.database import database_option_beside_settings
 from sqlite_job.cli.duration import parse_duration
 from sqlite_job.cli.facts import job_facts, json_option, write_json
 from sqlite_job.cli.function_arguments import is_negative_number, parse_arguments
@@ -15,9 +15,24 @@ from sqlite_job.cli.printable import printable_line
 from sqlite_job.cli.settings_path import load_settings
 from sqlite_job.cli.waiting import report_end, wait_for_end
 from sqlite_job.connections import SQLiteJob
-from sqlite_job.core.errors import JobNotFoundError
+from sqlite_job.core.errors import JobNotFoundError, did_you_mean
 from sqlite_job.inspection import Inspector
 from sqlite_job.settings import WorkerSettings
+
+_EPILOG = """\b
+Arguments:
+  10  1.5  true  null  [1,2]  {"a":1}   a number, a bool, None, a list, a dict
+  hello  2024-01-31  007                text
+  '"10"'                                the text 10: JSON in shell quotes
+  multiplier=3  'name="10"'             keyword arguments
+  '"a=b"'                               the text a=b
+  -- -x                                 the text -x: no options after --
+
+\b
+Examples:
+  sqlite-job enqueue add_numbers 10 20
+  sqlite-job enqueue process_data '[1, 2, 3]' multiplier=3 --delay 10m
+"""
 
 
 class EnqueueCommand(click.Command):
@@ -32,12 +47,13 @@ class EnqueueCommand(click.Command):
         words = [ctx.params["function"], *ctx.params["arguments"]]
         for word in words[: len(words) - verbatim]:
             if word.startswith("-") and len(word) > 1 and not is_negative_number(word):
-                message = f"No such option: {word} (to give it to the function, write -- before the arguments)"
-                raise click.NoSuchOption(word, message, ctx=ctx)
+                hint = did_you_mean(word.partition("=")[0], [name for one in self.params for name in one.opts])
+                message = f"No such option: {word}{hint}; to give it to the function, write -- before the arguments"
+                raise click.UsageError(message, ctx)
         return rest
 
 
-@click.command(cls=EnqueueCommand, short_help="Enqueue a call of a function.")
+@click.command(cls=EnqueueCommand, short_help="Enqueue a call of a function.", epilog=_EPILOG)
 @click.argument("function")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENTS]...")
 @click.option(
@@ -55,7 +71,7 @@ class EnqueueCommand(click.Command):
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to find the job by; may be repeated.")
 @click.option("--wait", "must_wait", is_flag=True, help="Wait for the job to end, and show its result.")
 @json_option
-@database_option
+@database_option_beside_settings
 def enqueue(
     function: str,
     arguments: Tuple[str, ...],
@@ -66,20 +82,9 @@ def enqueue(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Enqueue a call of FUNCTION, by its name, and print the job's id.
+    """Enqueue a call of FUNCTION, by its name, and print the job's id.
 
-    \b
-    Each argument is read as JSON if it is JSON, and is text if it is not:
-      10  1.5  true  null  [1,2]  {"a":1}     a number, a bool, None, a list, a dict
-      hello  2024-01-31  007                  text
-      '"10"'                                  the text 10 (JSON in shell quotes)
-      multiplier=3  'name="10"'               keyword arguments
-      '"a=b"'                                 the text a=b, not a keyword argument
-
-    \b
-    Examples:
-      sqlite-job enqueue add_numbers 10 20
-      sqlite-job enqueue process_data '[1, 2, 3]' multiplier=3 --delay 10m --queue low
+    Each argument is read as JSON if it is JSON, and is text if it is not; key=value is a keyword argument.
     """
     args, kwargs = parse_arguments(arguments)
     worker_settings = None if settings is None else load_settings(settings, database)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
 import click
 
-from sqlite_job.cli.console import Column, open_console, styled, styled_status, write_lines, write_table
+from sqlite_job.cli.console import (
+    Column,
+    echo_lines,
+    labelled,
+    styled,
+    styled_status,
+    terminal_width,
+    write_lines,
+    write_table,
+)
 from sqlite_job.cli.database import database_option, open_existing
 from sqlite_job.cli.facts import job_facts, job_facts_with_failures, json_option, write_json
 from sqlite_job.cli.moments import format_age, format_moment, format_span
@@ -68,7 +77,7 @@ def list_jobs(
     if not jobs:
         click.echo("No jobs found", err=True)
     elif only_ids:
-        click.echo("\n".join(printable_line(job.id) for job in jobs))
+        echo_lines("\n".join(printable_line(job.id) for job in jobs))
     else:
         _write_list(jobs)
     if following is not None:
@@ -88,17 +97,15 @@ def show(job_id: str, *, as_json: bool, database: Optional[str]) -> None:
         return
     facts = [(name, value) for name, value in _facts(job) if value]
     widest = max(len(name) for name, _ in facts)
-    console = open_console()
-    write_lines(console, [styled(name.ljust(widest + 2), "bold").append_text(value) for name, value in facts])
+    write_lines([labelled(name.ljust(widest + 2), value) for name, value in facts])
     if job.result is not None and is_shortened(job.result):
         click.echo(SHORTENED_NOTE, err=True)
     for failure in failures:
         click.echo()
-        write_lines(console, _failure_lines(failure))
+        write_lines(_failure_lines(failure))
 
 
 def _write_list(jobs: List[JobInfo]) -> None:
-    console = open_console()
     now = to_datetime(SystemClock().now())
     rows = [
         [
@@ -111,8 +118,8 @@ def _write_list(jobs: List[JobInfo]) -> None:
         ]
         for job in jobs
     ]
-    shown = len(_COLUMNS) if console.width >= _LEAST_WIDTH_FOR_OUTCOME else len(_COLUMNS) - 1
-    write_table(console, _COLUMNS[:shown], [row[:shown] for row in rows])
+    shown = len(_COLUMNS) if terminal_width() >= _LEAST_WIDTH_FOR_OUTCOME else len(_COLUMNS) - 1
+    write_table(_COLUMNS[:shown], [row[:shown] for row in rows])
 
 
 def _facts(job: JobInfo) -> Iterator[Tuple[str, Text]]:

@@ -17,18 +17,18 @@ from sqlite_job.core.errors import JobNotFoundError, JobStateError
 _IDS = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 
 
-@click.command(short_help="Run finished jobs again.")
+_REQUEUE_EPILOG = "\b\nExample:\n  sqlite-job list --status failed --ids | xargs sqlite-job requeue"
+
+
+@click.command(short_help="Run finished jobs again.", epilog=_REQUEUE_EPILOG)
 @_IDS
 @json_option
 @database_option
 def requeue(job_ids: Sequence[str], *, as_json: bool, database: Optional[str]) -> None:
-    r"""Run finished jobs again, each from its first try; results are dropped, the history of failures is kept.
+    """Run finished jobs again, each from its first try; results are dropped, the history of failures is kept.
 
     Jobs that cannot be requeued are named, the others are requeued all the same, and the exit code is that of the first
     problem.
-
-    \b
-    Example: sqlite-job list --status failed --ids | xargs sqlite-job requeue
     """
     jobs = SQLiteJob(database=open_existing(database).location)
     _each(job_ids, jobs.requeue, "requeued", as_json=as_json)

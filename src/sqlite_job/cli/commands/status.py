@@ -7,10 +7,11 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import click
 
-from sqlite_job.cli.console import Column, open_console, styled, write_lines, write_table
+from sqlite_job.cli.console import Column, styled, write_table
 from sqlite_job.cli.database import database_option, open_existing
 from sqlite_job.cli.facts import json_option, worker_facts, write_json
 from sqlite_job.cli.moments import format_age
+from sqlite_job.cli.printable import printable_line
 from sqlite_job.core.clock import SystemClock, to_datetime
 from sqlite_job.core.states import JobStatus
 from sqlite_job.inspection import WorkerInfo
@@ -39,7 +40,8 @@ def status(*, as_json: bool, database: Optional[str]) -> None:
     if as_json:
         write_json(_facts(inspector.location, queues, workers))
         return
-    write_lines(open_console(), [styled(f"Database {inspector.location}"), styled("")])
+    click.echo(printable_line(f"Database {inspector.location}"))
+    click.echo()
     _write_queues(queues)
     click.echo()
     _write_workers(workers)
@@ -66,7 +68,7 @@ def _write_queues(queues: _Counts) -> None:
         [styled(queue), *(styled(f"{counts.get(one, 0):,}", "" if one in counts else "dim") for one in shown)]
         for queue, counts in queues.items()
     ]
-    write_table(open_console(), columns, rows)
+    write_table(columns, rows)
 
 
 def _write_workers(workers: List[WorkerInfo]) -> None:
@@ -84,4 +86,4 @@ def _write_workers(workers: List[WorkerInfo]) -> None:
         ]
         for worker in workers
     ]
-    write_table(open_console(), _WORKER_COLUMNS, rows)
+    write_table(_WORKER_COLUMNS, rows)

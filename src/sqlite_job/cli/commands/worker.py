@@ -7,11 +7,13 @@ from typing import Optional, Tuple
 
 import click
 
-from sqlite_job.cli.database import database_option
+from sqlite_job.cli.database import database_option_beside_settings
 from sqlite_job.cli.settings_path import load_settings
 
+_EPILOG = "\b\nExample:\n  sqlite-job worker my_tasks.MyWorkerSettings --queue high --queue default"
 
-@click.command(short_help="Run the jobs of a queue.")
+
+@click.command(short_help="Run the jobs of a queue.", epilog=_EPILOG)
 @click.argument("settings", metavar="MODULE.CLASS")
 @click.option(
     "--queue",
@@ -22,18 +24,14 @@ from sqlite_job.cli.settings_path import load_settings
 )
 @click.option("--burst", is_flag=True, help="End when nothing is ready to run.")
 @click.option("--verbose", "-v", is_flag=True, help="Log each claim, too.")
-@database_option
+@database_option_beside_settings
 def worker(settings: str, queues: Tuple[str, ...], *, burst: bool, verbose: bool, database: Optional[str]) -> None:
-    r"""Run the jobs of a queue with the functions of the settings MODULE.CLASS.
+    """Run the jobs of a queue with the functions of the settings MODULE.CLASS.
 
     The module is looked for in this folder first. The jobs of the first --queue all go before those of the next.
-    Without --database the settings say where the jobs are.
 
     Ctrl-C or SIGTERM stop it: running jobs may end, the others stay in the queue, and the exit code is 0. A second one
     does not wait.
-
-    \b
-    Example: sqlite-job worker my_tasks.MyWorkerSettings --queue high --queue default
     """
     from sqlite_job.worker import Worker
 

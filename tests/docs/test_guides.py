@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+
+from sqlite_job.cli.program import program
+from tests.docs.documents import ROOT, Reader, blocks, documents
+
+GUIDES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+
+
+@pytest.fixture(autouse=True)
+def _free_port(monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PORT", str(probe.getsockname()[1]))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_reader_who_follows_the_guide_sees_what_it_shows(guide, tmp_path):
+    Reader(tmp_path).follow(guide)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_every_block_of_a_guide_says_what_it_is(guide):
+    known = {"python", "console", "bash", "ini", "dockerfile", "text"}
+
+    assert [block.line for block in blocks(guide) if block.language not in known] == []
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda document: document.stem)
+def test_commands_that_are_only_shown_exist(document):
+    """Bash blocks, unit files and Dockerfiles are not run; what they call must be there nevertheless."""
+    shown = [block for block in blocks(document) if block.language in {"bash", "ini", "dockerfile"}]
+    for block in shown:
+        for command, options in commands_of_ours(block.text):
+            found = program.commands.get(command)
+            assert found is not None, f"{document.name}:{block.line}: there is no sqlite-job {command}"
+            known = {option for parameter in found.params for option in parameter.opts}
+            assert options <= known, f"{document.name}:{block.line}: sqlite-job {command} has no {options - known}"
+
+
+def commands_of_ours(text):
+    """Yield each command of `sqlite-job` in a text, with its long options."""
+    plain = re.sub(r'[\[\]",]', " ", text)
+    for line in plain.splitlines():
+        for match in re.finditer(r"sqlite-job +([a-z]+)([^|#]*)", line):
+            yield match[1], set(re.findall(r"--[a-z-]+", match[2]))

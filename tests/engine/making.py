@@ -1,0 +1,96 @@
+"""Build an engine on a real database, with a clock that moves by hand and an executor that runs when told."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sqlite_job.core.context import State
+from sqlite_job.core.events import Events
+from sqlite_job.core.outcomes import Returned
+from sqlite_job.core.retries import RetryPolicy
+from sqlite_job.core.serializers import BUILT_IN, Codecs
+from sqlite_job.core.tasks import RegisteredTask
+from sqlite_job.engine.engine import Engine, EngineOptions
+from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
+from tests.storage.making import NOW, new_job
+
+
+class HandClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.time = NOW
+
+    def now(self):
+        return self.time
+
+
+class HandExecutor:
+    """Runs a job, in the test's own thread, when the test says so."""
+
+    def __init__(self, run, report):
+        self._run = run
+        self._report = report
+        self.waiting = deque()
+        self.interrupted = False
+
+    def submit(self, jobs):
+        self.waiting.extend(jobs)
+
+    def run_next(self, count=1):
+        for _ in range(count):
+            self._report(self._run(self.waiting.popleft()))
+
+    def take_back(self):
+        taken = list(self.waiting)
+        self.waiting.clear()
+        return taken
+
+    def interrupt(self):
+        self.interrupted = True
+        for job in self.take_back():
+            self._report(Returned(job.seq, job.claim_number))
+
+    def close(self):
+        pass
+
+
+class Bench:
+    """An engine and its parts, each to be looked at."""
+
+    def __init__(self, storage, functions, slots=2, policy=None, queues=("default",), **options):
+        self.storage = storage
+        self.clock = HandClock()
+        self.events = []
+        events = Events()
+        events.subscribe(self.events.append)
+        self.watcher = storage.watch()
+        tasks = {
+            name: RegisteredTask(name, function, False, None, 0, policy or RetryPolicy())
+            for name, function in functions.items()
+        }
+        codecs = Codecs(BUILT_IN["pickle"], BUILT_IN.values())
+        runner = Runner(
+            tasks, codecs, self.clock, state=State(), hooks=JobHooks(), options=RunnerOptions(), run_on_loop=None
+        )
+        wishes = {"poll_delay": 5.0, "shutdown_timeout": 0.0, **options}
+        self.worker_id = storage.register_worker(queues, NOW)
+        self.engine = Engine(
+            storage,
+            self.worker_id,
+            EngineOptions(tuple(queues), tuple(functions), slots, wishes["poll_delay"], wishes["shutdown_timeout"]),
+            clock=self.clock,
+            events=events,
+            watcher=self.watcher,
+        )
+        self.executor = HandExecutor(runner.run, self.engine.outbox.put)
+        self.engine.assign(dict.fromkeys(functions, self.executor))
+
+    def enqueue(self, *ids, **changes):
+        self.storage.enqueue([new_job(job_id, **changes) for job_id in ids])
+
+    def status(self, job_id):
+        return self.storage.get(job_id).status.value
+
+    def of_kind(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]

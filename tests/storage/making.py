@@ -1,0 +1,58 @@
+"""Make the values that storage takes."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import count
+
+from sqlite_job.core.jobs import NewJob
+from sqlite_job.core.outcomes import Completed, Failed, FailureReport
+from sqlite_job.storage.interface import Wanted
+
+NOW = 1_800_000_000_000_000
+
+_numbers = count(1)
+
+
+def new_job(job_id=None, **changes):
+    """Return a job to enqueue: add(1, 2) on the queue "default"."""
+    job = NewJob(
+        id=job_id or f"job-{next(_numbers)}",
+        queue="default",
+        function="add",
+        priority=0,
+        created_at=NOW,
+        run_at=None,
+        max_tries=None,
+        codec="pickle",
+        args=pickle.dumps(((1, 2), {})),
+        preview="1, 2",
+        tags=None,
+        meta=None,
+        has_own_id=job_id is not None,
+    )
+    return job._replace(**changes)
+
+
+def wanted(room=100, queues=("default",), functions=("add",)):
+    return Wanted(tuple(queues), tuple(functions), room)
+
+
+def claim(storage, room=100, worker_id=1, now=NOW, **options):
+    """Claim jobs, and return them."""
+    return storage.exchange(worker_id, [], wanted(room, **options), now).claimed
+
+
+def settle(storage, *outcomes, worker_id=1, now=NOW):
+    """Settle outcomes without claiming, and return those that changed nothing."""
+    return storage.exchange(worker_id, outcomes, None, now).stale
+
+
+def completed(job, value=b"3", claim_number=None):
+    number = job.claim_number if claim_number is None else claim_number
+    return Completed(NOW + 1, NOW + 2, job.seq, number, "pickle", value, "3")
+
+
+def failed(job):
+    report = FailureReport(job.tries, "ValueError", "no", "Traceback: no")
+    return Failed(NOW + 1, NOW + 2, job.seq, job.claim_number, report)

@@ -1,0 +1,131 @@
+"""Watchers wake for commits of anybody, for interrupts, and for nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from sqlite_job.storage import watching
+from sqlite_job.storage.sqlite import SqliteStorage
+from sqlite_job.storage.sqlite_connection import connect
+from sqlite_job.storage.watching import InotifyWatcher, PollWatcher
+from tests.storage.making import new_job
+
+LONG = 20  # far above what any wake-up takes; reached only when one is lost
+
+
+@pytest.fixture
+def storage(path):
+    made = SqliteStorage(path, "full")
+    made.enqueue([new_job()])
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["inotify", "poll"])
+def watcher(request, storage, path):
+    if request.param == "inotify":
+        if watching.INotify is None:
+            pytest.skip("inotify needs Linux and inotify_simple: pip install inotify_simple")
+        made = InotifyWatcher(path, f"{path}-gate", connect(path, "full"))
+    else:
+        made = PollWatcher(connect(path, "full"))
+    yield made
+    made.close()
+
+
+def test_a_commit_wakes_a_waiting_watcher(storage, watcher):
+    thread = threading.Thread(target=lambda: storage.enqueue([new_job()]))
+    thread.start()
+    assert watcher.wait(LONG) is True
+    thread.join()
+
+
+def test_a_commit_before_the_wait_ends_it_at_once(storage, watcher):
+    storage.enqueue([new_job()])
+    assert watcher.wait(LONG) is True
+
+
+def test_every_commit_of_another_program_wakes_the_watcher(path, watcher):
+    stranger = sqlite3.connect(path, isolation_level=None)
+    for number in range(50):
+        stranger.execute("UPDATE sqlitejob_job SET priority = ?", (number,))
+        assert watcher.wait(LONG) is True
+    stranger.close()
+
+
+def test_a_commit_long_after_its_first_write_wakes_the_watcher(path, watcher):
+    stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    stranger.execute("PRAGMA cache_size = 1")  # so that pages reach the journal before the commit
+    stranger.execute("BEGIN")
+    for number in range(200):
+        stranger.execute(
+            "INSERT INTO sqlitejob_job (id, queue, function, status, created_at) VALUES (?, 'q', 'f', 'pending', 0)",
+            (f"s{number}",),
+        )
+    assert watcher.wait(0.3) is False
+    thread = threading.Thread(target=lambda: stranger.execute("COMMIT"))
+    thread.start()
+    assert watcher.wait(LONG) is True
+    thread.join()
+    stranger.close()
+
+
+def test_an_interrupt_ends_the_wait_without_a_commit(watcher):
+    thread = threading.Thread(target=watcher.interrupt)
+    thread.start()
+    assert watcher.wait(LONG) is False
+    thread.join()
+
+
+def test_an_interrupt_before_the_wait_is_not_lost(watcher):
+    watcher.interrupt()
+    began = time.monotonic()
+    assert watcher.wait(LONG) is False
+    assert time.monotonic() - began < LONG / 2
+
+
+def test_nothing_wakes_the_watcher_but_its_own_database(tmp_path, watcher):
+    other = SqliteStorage(str(tmp_path / "other.db"), "full")
+    other.enqueue([new_job()])
+    other.close()
+    assert watcher.wait(0.1) is False
+
+
+def test_commits_can_be_ignored(storage, watcher):
+    storage.enqueue([new_job()])
+    assert watcher.wait(0.05, ignore_commits=True) is False
+    watcher.interrupt()
+    began = time.monotonic()
+    assert watcher.wait(LONG, ignore_commits=True) is False
+    assert time.monotonic() - began < LONG / 2
+
+
+def test_a_flood_of_commits_still_wakes_and_then_rests(storage, watcher):
+    for _ in range(200):
+        storage.enqueue([new_job()])
+    assert watcher.wait(LONG) is True
+    deadline = time.monotonic() + LONG
+    while watcher.wait(0.05):
+        assert time.monotonic() < deadline
+
+
+def test_a_closed_watcher_takes_interrupts_and_does_nothing(watcher):
+    watcher.close()
+    watcher.interrupt()
+    watcher.close()
+
+
+def test_subscribers_hear_of_commits_until_they_leave(storage):
+    heard = threading.Event()
+    leave = storage.subscribe(heard.set)
+    storage.enqueue([new_job()])
+    assert heard.wait(LONG)
+    leave()
+    for thread in threading.enumerate():
+        if thread.name == "sqlite-job-commits":
+            thread.join(LONG)
+            assert not thread.is_alive()
