@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sqlite3
-from typing import Any, Iterable, List, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
 _JOBS = (
     "SELECT job.status, job.tries, job.claim_number, payload.args, result.value FROM sqlitejob_job AS job"
@@ -52,7 +52,9 @@ def _stored(path: str, after: int = 0) -> List[Tuple[Any, ...]]:
         return connection.execute(_JOBS, (after,)).fetchall()
 
 
-def _number(args: bytes) -> int:
+def _number(args: Optional[bytes]) -> int:
+    if args is None:
+        raise WrongWorkError("a job has lost its arguments")
     (number,), kwargs = pickle.loads(args)  # noqa: S301 - our own
     expect(kwargs == {}, f"a job has the keyword arguments {kwargs!r}")
     return int(number)

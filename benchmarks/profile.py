@@ -1,4 +1,4 @@
-"""Show where a drain spends its time: `python -m benchmarks.profile drain [--jobs N] [--durability normal] ...`.
+"""Show where time goes: `python -m benchmarks.profile drain|enqueue|bulk [--jobs N] [--durability normal] ...`.
 
 Two runs: one without a profiler says how much CPU each thread takes for a job; one with a profiler in each thread says
 in which functions. The profiler makes Python calls dearer than C calls: take its figures as shares, not as times.
@@ -17,16 +17,19 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
-from benchmarks.check import check_drained
-from benchmarks.drain import Stopwatch, fill, run_burst
-from benchmarks.jobs import settings
+from benchmarks.check import check_drained, check_enqueued
+from benchmarks.drain import fill, run_burst
+from benchmarks.jobs import echo, settings
+from sqlite_job import SQLiteJob, call
 
 # 3.12 made cProfile one for all threads: a second one is refused.
 _LAST_WITH_ONE_EACH = (3, 11)
 
-Clock = Callable[[], float]
+_WARM_UP = 10
+
+Made = Dict[str, List[Any]]
 
 
 def main(arguments: List[str]) -> None:
@@ -34,19 +37,19 @@ def main(arguments: List[str]) -> None:
     # As many log lines as ever, but not on this screen.
     logging.basicConfig(filename=os.devnull, level=logging.INFO)
     with tempfile.TemporaryDirectory(prefix="sqlite-job-profile-", dir=options.folder) as folder:
-        usage, stopwatch = drain(Path(folder) / "plain.db", options, Usage)
-        report_usage(usage, stopwatch, options.jobs)
+        usage, seconds = measure(Path(folder) / "plain.db", options, Usage)
+        report_usage(usage, seconds, options.jobs)
         if sys.version_info[:2] > _LAST_WITH_ONE_EACH:
             sys.exit("A profile of each thread needs Python 3.11 or older")
         clock = time.perf_counter if options.wall else time.thread_time
-        profiles, _ = drain(Path(folder) / "profiled.db", options, lambda: cProfile.Profile(clock))
+        profiles, _ = measure(Path(folder) / "profiled.db", options, lambda: cProfile.Profile(clock))
         for role, several in profiles.items():
             report_profile(role, several, options)
 
 
 def parse(arguments: List[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["drain"], help="what to profile")
+    parser.add_argument("what", choices=list(WORK), help="what to profile")
     parser.add_argument("--jobs", type=int, default=30_000, metavar="N", help="how many (30,000)")
     parser.add_argument("--durability", choices=["full", "normal"], default="full")
     parser.add_argument("--function", choices=["echo", "async_echo"], default="echo", help="a plain one or a coroutine")
@@ -78,22 +81,22 @@ class Usage:
         self.switches += sign * (now.ru_nvcsw + now.ru_nivcsw)
 
 
-def drain(path: Path, options: argparse.Namespace, make: Callable[[], Any]) -> Tuple[Dict[str, List[Any]], Stopwatch]:
-    """Return what `make` made for the loop's thread and for all others of the worker, and the stopwatch."""
-    fill(str(path), options.function, options.jobs)
-    chosen = settings(str(path), options.durability, options.function)
+def measure(path: Path, options: argparse.Namespace, make: Callable[[], Any]) -> Tuple[Made, float]:
+    """Return what `make` made for this thread and for all that it starts, and the seconds of the work."""
+    work = WORK[options.what]
+    work.prepare(str(path), options)
     others: List[Any] = []
     with in_each_thread(make, others):
-        loop = make()
-        loop.enable()
-        stopwatch = run_burst(chosen, options.jobs)
-        loop.disable()
-    check_drained(str(path), range(options.jobs))
-    return {"loop": [loop], "jobs": others}, stopwatch
+        own = make()
+        own.enable()
+        seconds = work.run(str(path), options)
+        own.disable()
+    work.check(str(path), options)
+    return {"main": [own], "others": others}, seconds
 
 
 class in_each_thread:  # noqa: N801 - reads as what it does
-    """Wrap the run of each thread that starts inside the block."""
+    """Enable one of what `make` makes in each thread that starts inside the block."""
 
     def __init__(self, make: Callable[[], Any], made: List[Any]) -> None:
         self._make = make
@@ -118,15 +121,14 @@ class in_each_thread:  # noqa: N801 - reads as what it does
         threading.Thread.run = self._run  # type: ignore[method-assign]
 
 
-def report_usage(usage: Dict[str, List[Usage]], stopwatch: Stopwatch, jobs: int) -> None:
-    seconds = stopwatch.seconds
-    print(f"{jobs:,} jobs in {stopwatch.turns} turns of {jobs / stopwatch.turns:.0f}: {jobs / seconds:,.0f} jobs/s")
+def report_usage(usage: Made, seconds: float, jobs: int) -> None:
+    print(f"{jobs:,} jobs in {seconds:.2f} s: {jobs / seconds:,.0f} jobs/s")
     print(f"{'for each job':>13} {'user us':>9} {'system us':>9} {'switches':>9}")
     print(f"{'wall':>13} {seconds / jobs * 1e6:9.2f}")
     for role, several in usage.items():
         user, system = (sum(getattr(one, kind) for one in several) / jobs * 1e6 for kind in ("user", "system"))
         switches = sum(one.switches for one in several) / jobs
-        print(f"{role:>13} {user:9.2f} {system:9.2f} {switches:9.3f}  in {len(several)} threads")
+        print(f"{role:>13} {user:9.2f} {system:9.2f} {switches:9.3f}  threads: {len(several)}")
 
 
 def report_profile(role: str, several: List[cProfile.Profile], options: argparse.Namespace) -> None:
@@ -135,7 +137,8 @@ def report_profile(role: str, several: List[cProfile.Profile], options: argparse
     stats = pstats.Stats(several[0])
     for one in several[1:]:
         stats.add(one)
-    rows = sorted(stats.stats.items(), key=lambda row: -row[1][2 if options.sort == "tottime" else 3])  # type: ignore[attr-defined]
+    column = 2 if options.sort == "tottime" else 3
+    rows = sorted(stats.stats.items(), key=lambda row: -row[1][column])  # type: ignore[attr-defined]
     clock = "wall" if options.wall else "CPU"
     print(f"\n{role}: {clock} under the profiler, by {options.sort}")
     print(f"{'own us/job':>11} {'with callees':>13} {'calls/job':>10}  function")
@@ -143,6 +146,67 @@ def report_profile(role: str, several: List[cProfile.Profile], options: argparse
         where = name if file == "~" else f"{name} ({Path(file).name}:{line})"
         shown = f"{own / options.jobs * 1e6:11.2f} {cumulative / options.jobs * 1e6:13.2f} {calls / options.jobs:10.2f}"
         print(f"{shown}  {where}")
+
+
+def _prepare_drain(path: str, options: argparse.Namespace) -> None:
+    fill(path, options.function, options.jobs)
+
+
+def _drain(path: str, options: argparse.Namespace) -> float:
+    stopwatch = run_burst(settings(path, options.durability, options.function), options.jobs)
+    print(f"{stopwatch.turns} turns of {options.jobs / stopwatch.turns:.0f} jobs")
+    return stopwatch.seconds
+
+
+def _check_drain(path: str, options: argparse.Namespace) -> None:
+    check_drained(path, range(options.jobs))
+
+
+def _prepare_enqueue(path: str, options: argparse.Namespace) -> None:
+    # Imports SQLAlchemy, makes the file, compiles the statements.
+    queue = SQLiteJob(database=path, durability=options.durability)
+    for number in range(_WARM_UP):
+        queue.enqueue(echo, number)
+    queue.enqueue_many([call(echo, number) for number in range(_WARM_UP, 2 * _WARM_UP)])
+
+
+def _enqueue(path: str, options: argparse.Namespace) -> float:
+    queue = SQLiteJob(database=path, durability=options.durability)
+    began = time.perf_counter()
+    for number in _numbers(options):
+        queue.enqueue(echo, number)
+    return time.perf_counter() - began
+
+
+def _enqueue_bulk(path: str, options: argparse.Namespace) -> float:
+    queue, numbers = SQLiteJob(database=path, durability=options.durability), _numbers(options)
+    began = time.perf_counter()
+    for first in range(0, len(numbers), 1_000):
+        queue.enqueue_many([call(echo, number) for number in numbers[first : first + 1_000]])
+    return time.perf_counter() - began
+
+
+def _check_enqueue(path: str, options: argparse.Namespace) -> None:
+    check_enqueued(path, range(2 * _WARM_UP + options.jobs))
+
+
+def _numbers(options: argparse.Namespace) -> range:
+    return range(2 * _WARM_UP, 2 * _WARM_UP + options.jobs)
+
+
+class Work(NamedTuple):
+    """What can be profiled; `run` returns the seconds it took."""
+
+    prepare: Callable[[str, argparse.Namespace], None]
+    run: Callable[[str, argparse.Namespace], float]
+    check: Callable[[str, argparse.Namespace], None]
+
+
+WORK: Dict[str, Work] = {
+    "drain": Work(_prepare_drain, _drain, _check_drain),
+    "enqueue": Work(_prepare_enqueue, _enqueue, _check_enqueue),
+    "bulk": Work(_prepare_enqueue, _enqueue_bulk, _check_enqueue),
+}
 
 
 if __name__ == "__main__":

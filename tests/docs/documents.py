@@ -177,8 +177,7 @@ def run(command: Any, folder: Path) -> str:
         shell=isinstance(command, str),
         cwd=folder,
         env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=PATIENCE_SECONDS,
         check=False,
     )

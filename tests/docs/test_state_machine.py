@@ -36,7 +36,10 @@ def diagram() -> str:
 
 def table() -> str:
     """Return the Markdown table: a row for each verb."""
-    rows = [f"| {verb} | {listed(sources, 'nothing')} | {listed(targets, 'gone')} |" for verb, (sources, targets) in TRANSITIONS.items()]
+    rows = [
+        f"| {verb} | {listed(sources, 'nothing')} | {listed(targets, 'gone')} |"
+        for verb, (sources, targets) in TRANSITIONS.items()
+    ]
     return "\n".join(["| verb | from | to |", "|---|---|---|", *rows]) + "\n"
 
 

@@ -22,7 +22,8 @@ from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retr
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.sql import failure, job, payload, result, tag, worker
-from sqlite_job.storage.statement import Insert, Row, Statement
+from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.statement import Row, Statement
 
 T = TypeVar("T")
 

@@ -6,11 +6,10 @@ source of truth, and its compiled text is what runs (a snapshot of it stands in 
 
 from __future__ import annotations
 
-from itertools import chain
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from sqlalchemy import BindParameter, Table, bindparam, insert
+from sqlalchemy import BindParameter, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -56,26 +55,6 @@ class Statement:
         if len(positions) == 1:
             return Compiled(str(compiled), lambda row: (row[positions[0]],))
         return Compiled(str(compiled), itemgetter(*positions))
-
-
-class Insert:
-    """An INSERT of whole rows, as one statement for each number of rows: fewer of them cost less for each row."""
-
-    def __init__(self, table: Table, *columns: str, **constants: Any) -> None:
-        """Take a table, its columns in the order of the rows' values, and SQL for columns that are always the same."""
-        self._table = table
-        self._columns = columns
-        self._constants = constants
-        self._statements: Dict[int, Statement] = {}
-
-    def rows(self, count: int) -> Statement:
-        """Return the statement that inserts `count` rows, given one after the other."""
-        found = self._statements.get(count)
-        if found is None:
-            order = [[f"{column}_{row}" for column in self._columns] for row in range(count)]
-            values = [{**dict(zip(self._columns, map(given, row))), **self._constants} for row in order]
-            found = self._statements[count] = Statement(insert(self._table).values(values), *names(*chain(*order)))
-        return found
 
 
 def given(name: str) -> BindParameter[Any]:

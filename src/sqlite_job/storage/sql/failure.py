@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import delete, select
 
-from sqlite_job.storage.statement import Insert, Statement, given, names
+from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.statement import Statement, given, names
 from sqlite_job.storage.tables import failure, job
 
 _COLUMNS = (

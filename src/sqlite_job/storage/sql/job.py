@@ -8,7 +8,8 @@ from sqlalchemy import and_, column, delete, func, literal_column, select, table
 
 from sqlite_job.core.states import FINAL, JobStatus
 from sqlite_job.storage.interface import JobFilter
-from sqlite_job.storage.statement import Insert, Statement, given, names, one_of
+from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.statement import Statement, given, names, one_of
 from sqlite_job.storage.tables import failure, job, payload, result, status_literal, tag
 
 _PENDING = status_literal(JobStatus.PENDING)

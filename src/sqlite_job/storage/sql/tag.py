@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import delete
 
-from sqlite_job.storage.statement import Insert, Statement, given, names
+from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.statement import Statement, given, names
 from sqlite_job.storage.tables import tag
 
 INSERT = Insert(tag, "tag", "seq")

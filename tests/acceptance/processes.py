@@ -1,0 +1,152 @@
+"""Start real workers and producers, and wait for what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+DEADLINE = 60  # seconds; reached only by what will never happen
+
+TASKS = """
+from __future__ import annotations
+import asyncio, os, signal, time
+from sqlite_job import WorkerSettings, task, current_job
+
+def add(a, b):
+    return a + b
+
+async def add_later(a, b):
+    await asyncio.sleep(0)
+    return a + b
+
+def mark(path, text=""):
+    with open(path, "a") as file:
+        file.write(f"{current_job().id} {text}\\n")
+    return current_job().tries
+
+def hold(started, release):
+    open(started, "w").close()
+    while not os.path.exists(release):
+        time.sleep(0.005)
+    return "released"
+
+async def hold_async(started, release):
+    open(started, "w").close()
+    while not os.path.exists(release):
+        await asyncio.sleep(0.005)
+    return "released"
+
+class Settings(WorkerSettings):
+    functions = [add, add_later, mark, hold, hold_async]
+    database = "jobs.db"
+    shutdown_timeout = 20
+
+class Impatient(Settings):
+    shutdown_timeout = 0.1
+"""
+
+RUN = """
+import sys
+import tasks
+from sqlite_job import Worker
+worker = Worker("default", getattr(tasks, sys.argv[1])())
+print("jobs", worker.run(burst=sys.argv[2] == "burst"))
+"""
+
+
+class Place:
+    """A folder with tasks.py and a database, and the processes that were started in it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.database = str(self.folder / "jobs.db")
+        (self.folder / "tasks.py").write_text(TASKS)
+        self.processes = []
+
+    def python(self, program, *arguments):
+        """Start a Python process whose output lines can be waited for."""
+        process = Process([sys.executable, "-c", program, *arguments], self.folder)
+        self.processes.append(process)
+        return process
+
+    def worker(self, settings="Settings", mode="forever"):
+        """Start a worker, and return once it takes jobs."""
+        worker = self.python(RUN, settings, mode)
+        worker.wait_for_line("serves default")
+        return worker
+
+    def settings(self, name="Settings"):
+        """Import the folder's settings into this process."""
+        namespace = {"__name__": "tasks"}
+        exec(compile(TASKS, "tasks.py", "exec"), namespace)
+        return namespace[name](self.database)
+
+    def integrity(self):
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute("PRAGMA integrity_check").fetchone()[0]
+        finally:
+            connection.close()
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+
+
+class Process:
+    """A child process; its output is read all the time, so that it never blocks."""
+
+    def __init__(self, command, folder):
+        environment = {name: value for name, value in os.environ.items() if name != "SQLITE_JOB_DATABASE"}
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.pid = self._process.pid
+        self.lines = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait_for_line(self, text):
+        def there():
+            return any(text in line for line in self.lines) or not self._reader.is_alive()
+
+        with self._changed:
+            self._changed.wait_for(there, DEADLINE)
+            assert any(text in line for line in self.lines), self.lines
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def wait(self):
+        """Return the exit code."""
+        code = self._process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        self._process.stdout.close()
+        return code
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+        self.wait()
+
+
+def wait_until(condition, what):
+    """Look again and again until the condition holds: for states of files and processes that nobody announces."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)

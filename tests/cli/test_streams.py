@@ -1,0 +1,111 @@
+"""What only a process of its own can show: pipes that close, signals, terminals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sqlite_job import call
+from tests.cli.conftest import clean_environment
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, pipes and terminals")
+
+# More rows than a pipe can hold.
+MANY = 3_000
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def in_terminal(width: int, *words: str, **environment: str) -> str:
+    """Run a command in a terminal of that width, and return what it showed there."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    command = [str(Path(sys.executable).with_name("sqlite-job")), *words]
+    variables = {**clean_environment(), "TERM": "xterm", **environment}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=variables)
+    os.close(theirs)
+    shown = b""
+    try:
+        while True:
+            try:
+                found = os.read(ours, 65536)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            if not found:
+                break
+            shown += found
+    finally:
+        os.close(ours)
+        process.wait(timeout=60)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("option", ["--ids", "--json", "--limit=3000"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_ends_the_program_quietly(folder, jobs, option, unbuffered):
+    jobs.enqueue_many([call("f", number, "x" * 40) for number in range(MANY)])
+    command = [str(Path(sys.executable).with_name("sqlite-job")), "list", f"--limit={MANY}", option]
+    variables = {**clean_environment(), "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141
+
+
+def test_ctrl_c_ends_waiting_and_not_the_job(start, jobs):
+    job = jobs.enqueue("f")
+    waiting = start("wait", job)
+    assert "No worker serves" in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.communicate(timeout=60) == ("", "\nInterrupted\n")
+    assert waiting.returncode == 130
+    assert jobs.get_job(job).status == "pending"
+
+
+def test_in_a_pipe_there_are_no_colours(start, jobs):
+    jobs.enqueue("f")
+    assert "\x1b" not in start("list").communicate(timeout=60)[0]
+    assert "\x1b" not in start("status").communicate(timeout=60)[0]
+
+
+def test_in_a_terminal_there_are_colours_unless_they_are_not_wanted(jobs):
+    jobs.enqueue("f")
+    assert "\x1b[33mpending" in in_terminal(100, "list")
+    assert "\x1b[33m" not in in_terminal(100, "list", NO_COLOR="1")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_however_narrow_the_terminal_ids_are_whole_and_rows_are_one_line(jobs, width):
+    ids = [jobs.with_options(job_id="i" * 60).enqueue("f", "x" * 45, "y" * 45), jobs.enqueue("f", "x" * 45, "y" * 45)]
+    shown = COLOURS.sub("", in_terminal(width, "list")).splitlines()
+    assert len(shown) == 3
+    assert [line.split()[0] for line in shown[1:]] == ids[::-1]
+
+
+def test_rows_fit_the_terminal_where_ids_leave_room(jobs):
+    jobs.enqueue("f", "x" * 45, "y" * 45)
+    for width in (80, 120):
+        shown = COLOURS.sub("", in_terminal(width, "list"))
+        assert max(map(len, shown.splitlines())) <= width
+        assert "…" in shown
+        assert ("Outcome" in shown) is (width == 120)
+
+
+def test_an_output_that_knows_only_ascii_is_no_reason_to_fail(folder, jobs):
+    job = jobs.enqueue("f", "é…")
+    command = [str(Path(sys.executable).with_name("sqlite-job")), "show", job]
+    variables = {**clean_environment(), "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, stdout=subprocess.PIPE, env=variables, timeout=60, check=True).stdout
+    assert b"f('\\xe9\\u2026')" in shown
