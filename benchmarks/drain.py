@@ -91,6 +91,7 @@ def run_burst(chosen: WorkerSettings, jobs: int) -> Stopwatch:
     worker, stopwatch = Worker("default", chosen), Stopwatch()
     worker.subscribe(stopwatch)
     ran = worker.run(burst=True)
+    SQLiteJob(settings=chosen).close()  # the connections, which the worker shares with whoever enqueues in its process
     expect(ran == jobs, f"the worker ran {ran:,} of {jobs:,} jobs")
     return stopwatch
 

@@ -29,6 +29,9 @@ from sqlite_job.storage.opening import locate, open_storage
 ROOM = 100
 DURABILITY = "normal"
 
+# Nobody of that name is registered: there is no worker, only its exchanges.
+_WORKER_ID = 1
+
 _BUILT_AT_ONCE = 10_000
 _YEAR = 365 * 24 * 3600 * 1_000_000
 
@@ -95,18 +98,16 @@ def _claims(path: str, exchanges: int) -> Iterator[float]:
     queue = SQLiteJob(database=path, durability=DURABILITY)
     queue.enqueue_many([call(echo, number) for number in numbers])
     storage = open_storage(locate(path), DURABILITY)
-    worker_id = storage.register_worker(("default",), time.time_ns() // 1000)
     outcomes: List[Completed] = []
     for turn in range(exchanges + 1):
         began = time.perf_counter()
-        claimed = _exchange(storage, worker_id, outcomes)
+        claimed = _exchange(storage, outcomes)
         cost = (time.perf_counter() - began) * 1e6
         expect(len(claimed) == (ROOM if turn < exchanges else 0), f"turn {turn} claimed {len(claimed)} jobs")
         outcomes = [_complete(job) for job in claimed]
         # The first only claims, the last only settles.
         if 0 < turn < exchanges:
             yield cost
-    storage.unregister_worker(worker_id)
     queue.close()
     check_drained(path, numbers, after=last)
     _delete_measured(path, last)
@@ -124,8 +125,9 @@ def _enqueues(path: str, enqueues: int) -> Iterator[float]:
     _delete_measured(path, last)
 
 
-def _exchange(storage: Storage, worker_id: int, outcomes: Sequence[Completed]) -> List[ClaimedJob]:
-    exchange = storage.exchange(worker_id, outcomes, Wanted(("default",), ("echo",), ROOM), time.time_ns() // 1000)
+def _exchange(storage: Storage, outcomes: Sequence[Completed]) -> List[ClaimedJob]:
+    wanted = Wanted(("default",), ("echo",), ROOM)
+    exchange = storage.exchange(_WORKER_ID, outcomes, wanted, time.time_ns() // 1000)
     expect(not exchange.stale, "an outcome changed nothing")
     return exchange.claimed
 

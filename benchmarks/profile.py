@@ -175,7 +175,9 @@ def _enqueue(path: str, options: argparse.Namespace) -> float:
     began = time.perf_counter()
     for number in _numbers(options):
         queue.enqueue(echo, number)
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    queue.close()
+    return seconds
 
 
 def _enqueue_bulk(path: str, options: argparse.Namespace) -> float:
@@ -183,7 +185,9 @@ def _enqueue_bulk(path: str, options: argparse.Namespace) -> float:
     began = time.perf_counter()
     for first in range(0, len(numbers), 1_000):
         queue.enqueue_many([call(echo, number) for number in numbers[first : first + 1_000]])
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    queue.close()
+    return seconds
 
 
 def _check_enqueue(path: str, options: argparse.Namespace) -> None:

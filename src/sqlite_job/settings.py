@@ -8,10 +8,11 @@ from difflib import get_close_matches
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.errors import InvalidNameError, SettingsError
+from sqlite_job.core.knobs import wrong_values
 from sqlite_job.core.names import check_name
-from sqlite_job.core.retries import Backoff, RetryPolicy, to_seconds
+from sqlite_job.core.retries import Backoff, RetryPolicy
 from sqlite_job.core.serializers import Codecs, Serializer, find_serializer
-from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, is_whole, runs_as_coroutine
+from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, runs_as_coroutine
 from sqlite_job.storage.opening import Database, locate
 
 DEFAULT_DATABASE = "sqlite_job.db"
@@ -44,6 +45,12 @@ class WorkerSettings:
 
     max_tries: int = 1
     """How often a job is tried before it fails."""
+
+    max_deaths: int = 3
+    """How often a job may lose its worker, to a crash or a kill, before it fails; those are no tries."""
+
+    lease: float = 30.0
+    """Seconds without a sign of life after which a worker is given up; one whose process has ended, within a second."""
 
     backoff: Backoff = Backoff()
     """How long to wait between tries."""
@@ -88,7 +95,7 @@ class WorkerSettings:
             raise SettingsError(
                 name, ["subclass it and list your functions: class MyWorkerSettings(WorkerSettings): functions = [...]"]
             )
-        problems = [*self._misspelt(), *self._wrong_values(), *self._wrong_functions()]
+        problems = [*self._misspelt(), *wrong_values(self), *self._wrong_hooks(), *self._wrong_functions()]
         if database is None:
             database = self.database if self._is_own("database") else default_database()
         try:
@@ -121,39 +128,11 @@ class WorkerSettings:
                 elif attribute in _NOT_YET:
                     yield f"{attribute!r} is not supported by this version; it would be ignored, so remove it"
 
-    def _wrong_values(self) -> Iterator[str]:
-        for knob, least in (("max_jobs", 1), ("max_tries", 1), ("max_payload", 1)):
-            if not is_whole(getattr(self, knob), least):
-                yield f"{knob} is a whole number from {least}, not {getattr(self, knob)!r}"
-        for knob in ("poll_delay", "shutdown_timeout"):
-            try:
-                to_seconds(getattr(self, knob))
-            except (TypeError, ValueError) as error:
-                yield f"{knob}: {error}"
-        if not isinstance(self.backoff, Backoff):
-            yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
-        if self.durability not in ("full", "normal"):
-            yield f'durability is "full" or "normal", not {self.durability!r}'
-        if not isinstance(self.preview, bool):
-            yield f"preview is True or False, not {self.preview!r}"
-        yield from self._wrong_serializers()
-        for hook in _HOOKS:
-            if self._hook(hook) is not None and not callable(self._hook(hook)):
-                yield f"{hook} is a function, not {self._hook(hook)!r}"
-
-    def _wrong_serializers(self) -> Iterator[str]:
-        try:
-            find_serializer(self.serializer)
-        except (TypeError, ValueError) as error:
-            yield f"serializer: {error}"
-        if isinstance(self.accept, str) or not isinstance(self.accept, (list, tuple, set, frozenset)):
-            yield f'accept is a tuple of serializers, as ("json",), not {self.accept!r}'
-            return
-        for choice in self.accept:
-            try:
-                find_serializer(choice)
-            except (TypeError, ValueError) as error:
-                yield f"accept: {error}"
+    def _wrong_hooks(self) -> Iterator[str]:
+        for name in _HOOKS:
+            hook = self._hook(name)
+            if hook is not None and not callable(hook):
+                yield f"{name} is a function, not {hook!r}"
 
     def _wrong_functions(self) -> Iterator[str]:
         if isinstance(self.functions, (str, bytes)) or not isinstance(self.functions, (list, tuple)):
@@ -235,10 +214,8 @@ _NOT_YET: Tuple[str, ...] = (
     "cron_jobs",
     "executor",
     "job_timeout",
-    "max_deaths",
     "keep_result",
     "keep_failed",
-    "lease",
     "redact",
     "capture_logs",
     "timezone",

@@ -17,6 +17,9 @@ from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.threads import ThreadExecutor
+from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
+from sqlite_job.engine.housekeeping.rescuer import Rescuer
+from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.storage.interface import CommitWatcher
@@ -110,23 +113,28 @@ class Worker:
             hooks = _Hooks(self.settings, stack)
             hooks.call("on_startup", hooks.state)
             stack.callback(hooks.call, "on_shutdown", hooks.state)
-            worker_id = storage.register_worker(self.queues, self._clock.now())
-            stack.callback(storage.unregister_worker, worker_id)
-            engine = self._make_engine(worker_id, watcher, hooks, stack)
-            self._events.emit(
-                WorkerStarted(worker_id, self.queues, tuple(self.settings.registry.names), storage.location)
+            registration = Registration(
+                storage,
+                self.queues,
+                lease_seconds=float(self.settings.lease),
+                clock=self._clock,
+                events=self._events,
             )
+            stack.callback(registration.end)
+            engine = self._make_engine(registration, watcher, hooks, stack)
+            functions = tuple(self.settings.registry.names)
+            self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
             try:
                 engine.run(burst=burst)
             finally:
                 self._engine = None
                 self._must_stop = False
-            self._events.emit(WorkerStopped(worker_id, engine.jobs_run))
+            self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
 
     def _make_engine(
-        self, worker_id: int, watcher: CommitWatcher, hooks: _Hooks, stack: contextlib.ExitStack
+        self, registration: Registration, watcher: CommitWatcher, hooks: _Hooks, stack: contextlib.ExitStack
     ) -> Engine:
         settings = self.settings
         storage = open_storage(settings.location, settings.durability)
@@ -137,8 +145,14 @@ class Worker:
             poll_delay=float(settings.poll_delay),
             shutdown_timeout=float(settings.shutdown_timeout),
         )
-        engine = Engine(storage, worker_id, options, clock=self._clock, events=self._events, watcher=watcher)
+        engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
         engine.assign(self._make_executors(engine, hooks, stack))
+        engine.keep_house(
+            [
+                Heartbeat(registration, float(settings.lease), engine.forget_held),
+                Rescuer(storage, settings.max_deaths, clock=self._clock, events=self._events),
+            ]
+        )
         self._engine = engine
         if self._must_stop:  # stop() came while we were starting
             engine.stop()

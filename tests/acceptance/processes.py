@@ -47,6 +47,9 @@ class Settings(WorkerSettings):
     database = "jobs.db"
     shutdown_timeout = 20
 
+class Short(Settings):
+    lease = 3
+
 class Impatient(Settings):
     shutdown_timeout = 0.1
 """

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import re
 
 import pytest
 
@@ -111,15 +111,23 @@ def test_show_tells_all_that_is_known(run, jobs, work):
         "divide", 1, 0
     )
     jobs.with_options(job_id="b").enqueue("add", 10, 20)
-    work(add, divide, backoff=None) if False else work(add, divide)
+    work(add, divide)
     out = run("show", "b").out
     facts = dict(line.split(None, 1) for line in out.splitlines())
     assert {name: facts[name] for name in ("ID", "Call", "Status", "Result", "Queue", "Tries")} == {
-        "ID": "b", "Call": "add(10, 20)", "Status": "completed", "Result": "30", "Queue": "default", "Tries": "1",
+        "ID": "b",
+        "Call": "add(10, 20)",
+        "Status": "completed",
+        "Result": "30",
+        "Queue": "default",
+        "Tries": "1",
     }
     facts = dict(line.split(None, 1) for line in run("show", "a").out.split("\n\n")[0].splitlines())
     assert {name: facts[name] for name in ("Priority", "Tags", "Meta", "Tries")} == {
-        "Priority": "5", "Tags": "x, y", "Meta": '{"user": "ada"}', "Tries": "1 of 3",
+        "Priority": "5",
+        "Tags": "x, y",
+        "Meta": '{"user": "ada"}',
+        "Tries": "1 of 3",
     }
 
 
@@ -148,7 +156,7 @@ def test_show_as_json_has_the_failures(run, jobs, work):
 def test_times_in_json_always_have_the_same_form(run, jobs):
     with_ids(jobs, "a")
     text = json.loads(run("show", "a", "--json").out)["created_at"]
-    assert datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f+00:00")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", text)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,6 @@ def test_nothing_a_job_says_steers_the_terminal(run, jobs, work, words):
     jobs.with_options(job_id="a", tags=["[red]"]).enqueue("rude", "[bold]\x1b[2J")
     work(rude)
     jobs.with_options(job_id="b").enqueue("rude", "[bold]\x1b[2J")
-    work(lambda *_: "never") if False else None
     ended = run(*words)
     for character in "\x1b\u202e\r":
         assert character not in ended.out + ended.err

@@ -54,8 +54,8 @@ def test_a_module_missing_from_a_package_is_named(error):
 
 def test_a_module_that_needs_one_that_is_missing_is_told_apart_and_placed(error, folder):
     assert error("needs.Settings") == (
-        f"Importing needs failed: ModuleNotFoundError: No module named 'no_such_package' ({folder / 'needs.py'}, line 1); "
-        f"install it for the Python that runs this: {sys.executable}"
+        "Importing needs failed: ModuleNotFoundError: No module named 'no_such_package' "
+        f"({folder / 'needs.py'}, line 1); install it for the Python that runs this: {sys.executable}"
     )
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from datetime import datetime
 
 from sqlite_job import JobStatus, Worker, WorkerSettings
 from tests.cli.conftest import DATABASE
@@ -62,4 +61,4 @@ def test_as_json_every_queue_has_every_status(run, jobs, folder):
     (worker,) = facts["workers"]
     assert set(worker) == {"id", "host", "pid", "queues", "started_at", "heartbeat_at"}
     assert worker["queues"] == ["high", "low"]
-    assert datetime.strptime(worker["started_at"], "%Y-%m-%dT%H:%M:%S.%f+00:00")
+    assert worker["started_at"].endswith("+00:00")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def test_the_demo_shows_every_part_without_colour_when_nobody_looks(tmp_path):
     assert re.search(r"10 pages after \d\.\d\d s, the last one is <h1>Page 9</h1>", printed)
     assert re.search(r"worked off in \d+\.\d\d s: +[\d,]+ jobs a second", printed)
     assert "5,000 of 5,000 results are right" in printed
-    assert "stopped after 5,004 jobs" in printed
+    assert "stopped after 5,005 jobs" in printed  # one of them took two tries
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,8 +113,7 @@ def test_the_demo_has_colours_on_a_terminal(tmp_path):
 
 
 def on_a_terminal(command, folder: Path) -> str:
-    import os
-    import pty
+    import pty  # Windows has none
 
     ours, theirs = pty.openpty()
     colourful = {name: value for name, value in environment().items() if name not in {"NO_COLOR", "CI"}}

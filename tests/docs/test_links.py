@@ -9,6 +9,7 @@ import pytest
 from tests.docs.documents import ROOT, documents
 
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+CODE_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ("https://", "http://", "mailto:")
 
 
@@ -35,12 +36,7 @@ def test_every_document_can_be_reached_from_the_readme():
 
 def links(document: Path) -> Iterator[Tuple[int, str]]:
     """Yield what a document links to inside of the project, with the line; what stands in code is no link."""
-    text = re.sub(
-        r"^```.*?^```$",
-        lambda match: re.sub(r"[^\n]", "", match[0]),
-        document.read_text(encoding="utf-8"),
-        flags=re.M | re.S,
-    )
+    text = CODE_BLOCK.sub(lambda match: "\n" * match[0].count("\n"), document.read_text(encoding="utf-8"))
     for number, line in enumerate(text.splitlines(), 1):
         for target in LINK.findall(re.sub(r"`[^`]*`", "code", line)):
             if not target.startswith(ELSEWHERE):
@@ -61,7 +57,7 @@ def resolved(document: Path, target: str) -> Path:
 
 def anchors(document: Path) -> Set[str]:
     """Return the anchors that GitHub gives to headings."""
-    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

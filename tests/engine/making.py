@@ -11,6 +11,7 @@ from sqlite_job.core.retries import RetryPolicy
 from sqlite_job.core.serializers import BUILT_IN, Codecs
 from sqlite_job.core.tasks import RegisteredTask
 from sqlite_job.engine.engine import Engine, EngineOptions
+from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from tests.storage.making import NOW, new_job
 
@@ -74,10 +75,10 @@ class Bench:
             tasks, codecs, self.clock, state=State(), hooks=JobHooks(), options=RunnerOptions(), run_on_loop=None
         )
         wishes = {"poll_delay": 5.0, "shutdown_timeout": 0.0, **options}
-        self.worker_id = storage.register_worker(queues, NOW)
+        self.registration = Registration(storage, queues, lease_seconds=30, clock=self.clock, events=events)
         self.engine = Engine(
             storage,
-            self.worker_id,
+            self.registration,
             EngineOptions(tuple(queues), tuple(functions), slots, wishes["poll_delay"], wishes["shutdown_timeout"]),
             clock=self.clock,
             events=events,

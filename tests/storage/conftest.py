@@ -4,6 +4,7 @@ import pytest
 
 from sqlite_job.storage.opening import locate
 from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import LEASE, NOW, WORKERS
 
 
 @pytest.fixture
@@ -14,7 +15,11 @@ def path(tmp_path):
 
 @pytest.fixture(params=["sqlite"])
 def storage(request, path):
-    """A storage of each kind: the contract is the same on every database."""
+    """A storage of each kind, with workers 1 to 7 registered: the contract is the same on every database."""
     made = {"sqlite": lambda: SqliteStorage(path, "full")}[request.param]()
+    workers = [made.register_worker(("default",), NOW, LEASE) for _ in WORKERS]
+    assert workers == list(WORKERS)
     yield made
+    for worker_id in WORKERS:
+        made.unregister_worker(worker_id)
     made.close()

@@ -10,6 +10,8 @@ from sqlite_job.core.outcomes import Completed, Failed, FailureReport
 from sqlite_job.storage.interface import Wanted
 
 NOW = 1_800_000_000_000_000
+LEASE = 30_000_000
+WORKERS = range(1, 8)
 
 _numbers = count(1)
 

@@ -7,7 +7,7 @@ import pytest
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import JobFilter
-from tests.storage.making import NOW, claim, completed, failed, new_job, settle
+from tests.storage.making import LEASE, NOW, claim, completed, failed, new_job, settle
 
 
 def test_what_is_unknown_is_none_or_an_error_with_the_id(storage):
@@ -107,9 +107,11 @@ def test_counts_are_by_queue_and_status(storage):
 
 
 def test_worker_ids_are_never_used_again(storage):
-    first = storage.register_worker(("a", "b"), NOW)
-    (row,) = storage.workers()
-    assert (row.id, row.queues, row.started_at) == (first, "a,b", NOW)
+    first = storage.register_worker(("a", "b"), NOW, LEASE)
+    row = storage.workers()[-1]
+    assert (row.id, row.queues, row.started_at, row.lease_until) == (first, "a,b", NOW, NOW + LEASE)
     storage.unregister_worker(first)
-    assert storage.workers() == []
-    assert storage.register_worker(("a",), NOW) > first
+    assert first not in [row.id for row in storage.workers()]
+    second = storage.register_worker(("a",), NOW, LEASE)
+    storage.unregister_worker(second)
+    assert second > first

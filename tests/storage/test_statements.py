@@ -19,7 +19,7 @@ HOT = {
         "WHERE sqlitejob_job.queue = ? AND sqlitejob_job.status = 'pending' "
         "AND sqlitejob_job.function IN (SELECT value FROM json_each(?)) "
         "ORDER BY sqlitejob_job.priority DESC, sqlitejob_job.seq LIMIT ? OFFSET 0) "
-        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries",
+        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, deaths",
     ),
     "COMPLETE": (
         job.COMPLETE,

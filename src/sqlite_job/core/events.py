@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Callable, List, NamedTuple, Sequence, Tuple, Union
 
-from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.jobs import ClaimedJob, RescuedJob
 from sqlite_job.core.outcomes import Outcome
 
 _logger = logging.getLogger("sqlite_job")
@@ -48,6 +48,19 @@ class OutcomesStale(NamedTuple):
     outcomes: Sequence[Outcome]
 
 
+class JobsRescued(NamedTuple):
+    """Jobs were taken from workers that died or stopped answering; they run again, or have died too often."""
+
+    jobs: Sequence[RescuedJob]
+
+
+class WorkerExpelled(NamedTuple):
+    """This worker was silent for longer than its lease, so that others took its jobs; it goes on under a new id."""
+
+    old_id: int
+    new_id: int
+
+
 class FunctionUnknown(NamedTuple):
     """Jobs wait in this worker's queues for a function it does not have; they are left for a worker that has it."""
 
@@ -62,7 +75,17 @@ class StorageFailed(NamedTuple):
     retry_in: float
 
 
-Event = Union[WorkerStarted, WorkerStopped, JobsClaimed, JobsSettled, OutcomesStale, FunctionUnknown, StorageFailed]
+Event = Union[
+    WorkerStarted,
+    WorkerStopped,
+    WorkerExpelled,
+    JobsClaimed,
+    JobsSettled,
+    JobsRescued,
+    OutcomesStale,
+    FunctionUnknown,
+    StorageFailed,
+]
 Subscriber = Callable[[Event], None]
 
 

@@ -48,10 +48,21 @@ class ClaimedJob(NamedTuple):
     queue: str
     function: str
     max_tries: Optional[int]
+    deaths: int
     codec: str
     args: bytes
     tags: Optional[str]
     meta: Optional[str]
+
+
+class RescuedJob(NamedTuple):
+    """A job that was taken from a dead worker; `is_final` when it has died too often, and failed."""
+
+    id: str
+    function: str
+    deaths: int
+    worker_id: int
+    is_final: bool
 
 
 @dataclass(frozen=True)

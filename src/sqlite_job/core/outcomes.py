@@ -70,6 +70,17 @@ class Cancelled(NamedTuple):
     reason: str
 
 
+class Died(NamedTuple):
+    """The process that ran the job died of it, or was killed; unless `is_final`, the job runs again."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+    failure: FailureReport
+    is_final: bool
+
+
 class Returned(NamedTuple):
     """The job was claimed and not run, or interrupted by a clean stop: pending again, its try given back."""
 
@@ -77,4 +88,4 @@ class Returned(NamedTuple):
     claim_number: int
 
 
-Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Returned]
+Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Died, Returned]

@@ -11,7 +11,9 @@ from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
 from sqlite_job.engine.ahead import Ahead
 from sqlite_job.engine.executors import Executor
+from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.outbox import Outbox
+from sqlite_job.engine.registration import Registration
 from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
 
 # A job that was claimed ahead and has not started after this time goes back: another worker may be free.
@@ -43,23 +45,25 @@ class Engine:
     def __init__(
         self,
         storage: Storage,
-        worker_id: int,
+        registration: Registration,
         options: EngineOptions,
         *,
         clock: Clock,
         events: Events,
         watcher: CommitWatcher,
     ) -> None:
-        """Take the parts; `assign` gives the executors before the first turn."""
+        """Take the parts; `assign` and `keep_house` give the rest before the first turn."""
         self.outbox = Outbox(watcher.interrupt)
         self._storage = storage
-        self._worker_id = worker_id
+        self._registration = registration
         self._options = options
         self._clock = clock
         self._events = events
         self._watcher = watcher
         self._executors: Mapping[str, Executor] = {}
         self._several: List[Executor] = []
+        self._quarantine: Optional[Executor] = None
+        self._housekeeping = Housekeeping([])
         self._ahead = Ahead(options.slots)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
@@ -71,10 +75,21 @@ class Engine:
         self._stops = 0
         self.jobs_run = 0
 
-    def assign(self, executors: Mapping[str, Executor]) -> None:
-        """Give each function its executor."""
+    def assign(self, executors: Mapping[str, Executor], quarantine: Optional[Executor] = None) -> None:
+        """Give each function its executor; jobs whose worker died go to `quarantine`, if there is one."""
         self._executors = executors
+        self._quarantine = quarantine
         self._several = list({id(executor): executor for executor in executors.values()}.values())
+
+    def keep_house(self, services: Sequence[Service]) -> None:
+        """Do these now and then."""
+        self._housekeeping = Housekeeping(services)
+
+    def forget_held(self) -> None:
+        """Drop what has not started here: the jobs were given to others."""
+        for executor in self._all_executors():
+            for job in executor.take_back():
+                self._held.pop(job.seq, None)
 
     def run(self, *, burst: bool = False) -> None:
         """Turn until stopped, or with `burst` until nothing is ready and nothing runs; then shut down."""
@@ -107,15 +122,19 @@ class Engine:
         if not self._unsettled and not (wanted and self._is_ready(wanted, now)):
             return False
         outcomes = self._unsettled
-        exchange = self._storage.exchange(self._worker_id, outcomes, wanted, now)
+        exchange = self._storage.exchange(self._registration.worker_id, outcomes, wanted, now)
         # Only now: had the exchange failed, they would be settled by a later one.
         self._unsettled = []
         self._account_settled(outcomes, exchange.stale)
+        if exchange.is_expelled:
+            self._registration.start_anew()
+            self.forget_held()
         self._start(exchange.claimed)
         return True
 
     def _guarded_turn(self) -> bool:
         try:
+            self._housekeeping.tick()
             did = self.turn()
         except (DatabaseBusyError, DatabaseUnavailableError) as error:
             self._events.emit(StorageFailed(error, self._retry_in))
@@ -160,11 +179,19 @@ class Engine:
         for job in claimed:
             self._held[job.seq] = job
         self._events.emit(JobsClaimed(claimed))
+        if self._quarantine is not None:
+            suspects = [job for job in claimed if job.deaths]
+            if suspects:
+                self._quarantine.submit(suspects)
+                claimed = [job for job in claimed if not job.deaths]
         if len(self._several) == 1:
             self._several[0].submit(claimed)
             return
         for job in claimed:
             self._executors[job.function].submit((job,))
+
+    def _all_executors(self) -> List[Executor]:
+        return self._several + ([self._quarantine] if self._quarantine is not None else [])
 
     def _wait(self) -> None:
         """Sleep until an outcome, a commit, a due time, or the safety poll."""
@@ -178,7 +205,7 @@ class Engine:
             self._give_back_unstarted()
 
     def _longest_wait(self) -> float:
-        seconds = self._options.poll_delay
+        seconds = min(self._options.poll_delay, self._housekeeping.seconds_until_due())
         if self._next_run_at is not None:
             seconds = min(seconds, max(self._next_run_at - self._clock.now(), 0) / SECOND)
         if len(self._held) > self._options.slots:
@@ -186,7 +213,7 @@ class Engine:
         return seconds
 
     def _give_back_unstarted(self) -> None:
-        for executor in self._several:
+        for executor in self._all_executors():
             self._unsettled += [Returned(job.seq, job.claim_number) for job in executor.take_back()]
         self._ahead.forget()
 
@@ -206,7 +233,7 @@ class Engine:
         self._give_back_unstarted()
         self._settle_until(elapsed() + self._options.shutdown_timeout)
         if self._held:
-            for executor in self._several:
+            for executor in self._all_executors():
                 executor.interrupt()
             self._settle_until(elapsed() + (_GRACE_SECONDS if self._stops == 1 else 0))
         # Threads that are still busy: their outcome will find the fence closed.
@@ -220,12 +247,14 @@ class Engine:
         self._settle()
         while self._held and elapsed() < deadline and self._stops == stops:
             if self.outbox.await_next():
-                self._watcher.wait(deadline - elapsed(), ignore_commits=True)
+                seconds = min(deadline - elapsed(), self._housekeeping.seconds_until_due())
+                self._watcher.wait(seconds, ignore_commits=True)
             self.outbox.stop_awaiting()
             self._settle()
 
     def _settle(self) -> None:
         try:
+            self._housekeeping.tick()  # the lease must last until the last job has ended
             self.turn()
         except DatabaseError as error:
             # The jobs stay recorded as running by this worker, which is about to end: they will be rescued.

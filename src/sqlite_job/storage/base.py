@@ -11,74 +11,23 @@ from functools import partial
 from itertools import chain
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
-from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.compiler import SQLCompiler
-
-from sqlite_job.core.clock import SECOND, to_datetime
-from sqlite_job.core.context import parse_meta, parse_tags
+from sqlite_job.core.clock import to_datetime
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
-from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, StoredResult
-from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.outcomes import (
+    Completed,
+    Outcome,
+)
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.reading import job_info
+from sqlite_job.storage.rescuing import find_dead, rescue_all
+from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import failure, job, payload, result, tag, worker
-from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Row, Statement
+from sqlite_job.storage.statement import Row
+from sqlite_job.storage.transaction import Transaction
 
 T = TypeVar("T")
-
-# How long a worker is believed alive without a sign of it.
-LEASE_SECONDS = 30
-
-
-# More rows in one statement cost no less for each, and would be more to compile.
-_ROWS_PER_INSERT = 20
-
-
-class Transaction:
-    """Runs statements on a driver's cursor, with parameters in the statements' declared order."""
-
-    __slots__ = ("_cursor", "_dialect")
-
-    def __init__(self, cursor: Any, dialect: Dialect) -> None:
-        """Wrap a driver's cursor."""
-        self._cursor = cursor
-        self._dialect = dialect
-
-    def run(self, statement: Statement, *values: Any) -> int:
-        """Execute once, and return the number of rows changed."""
-        text, arrange = statement.compiled(self._dialect)
-        self._cursor.execute(text, arrange(values) if arrange else values)
-        return int(self._cursor.rowcount)
-
-    def many(self, statement: Statement, rows: Sequence[Row]) -> int:
-        """Execute once for each row of parameters, and return the number of rows changed in all."""
-        text, arrange = statement.compiled(self._dialect)
-        self._cursor.executemany(text, map(arrange, rows) if arrange else rows)
-        return int(self._cursor.rowcount)
-
-    def insert(self, into: Insert, rows: Sequence[Row]) -> None:
-        """Insert all rows."""
-        whole = len(rows) - len(rows) % _ROWS_PER_INSERT
-        for start in range(0, whole, _ROWS_PER_INSERT):
-            self.run(into.rows(_ROWS_PER_INSERT), *chain.from_iterable(rows[start : start + _ROWS_PER_INSERT]))
-        for row in rows[whole:]:
-            self.run(into.rows(1), *row)
-
-    def rows(self, statement: Statement, *values: Any) -> List[Row]:
-        """Execute once, and return all rows: a cursor left open would keep its transaction open."""
-        text, arrange = statement.compiled(self._dialect)
-        self._cursor.execute(text, arrange(values) if arrange else values)
-        found: List[Row] = self._cursor.fetchall()
-        return found
-
-    def select(self, clause: Any) -> List[Row]:
-        """Compile and execute a select that was built for this one call."""
-        compiled = clause.compile(dialect=self._dialect)
-        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker
-        self._cursor.execute(str(compiled), [compiled.params[name] for name in compiled.positiontup or ()])
-        found: List[Row] = self._cursor.fetchall()
-        return found
 
 
 class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outside
@@ -116,7 +65,7 @@ class SQLStorage:
     def get(self, job_id: str) -> Optional[JobInfo]:
         """Read one job."""
         rows = self._read(lambda transaction: transaction.rows(job.GET, job_id))
-        return _info(rows[0]) if rows else None
+        return job_info(rows[0]) if rows else None
 
     def result(self, job_id: str) -> Optional[StoredResult]:
         """Read one job's status and result."""
@@ -137,7 +86,7 @@ class SQLStorage:
     def find(self, wanted: JobFilter) -> List[JobInfo]:
         """Read matching jobs."""
         clause = job.find(wanted)
-        return [_info(row) for row in self._read(lambda transaction: transaction.select(clause))]
+        return [job_info(row) for row in self._read(lambda transaction: transaction.select(clause))]
 
     def counts(self) -> List[QueueCount]:
         """Count all jobs."""
@@ -170,18 +119,49 @@ class SQLStorage:
 
         return self._write(again)
 
-    def register_worker(self, queues: Sequence[str], now: int) -> int:
+    def register_worker(self, queues: Sequence[str], now: int, lease: int) -> int:
         """Record a worker of this process."""
-        facts = (socket.gethostname(), os.getpid(), ",".join(queues), now, now + LEASE_SECONDS * SECOND)
-        return int(self._write(lambda transaction: transaction.rows(worker.REGISTER, *facts))[0][0])
+        facts = (socket.gethostname(), os.getpid(), ",".join(queues), now, now + lease)
+
+        def register(transaction: Transaction) -> int:
+            worker_id = int(transaction.rows(worker.REGISTER, *facts)[0][0])
+            # Before the commit: nobody may see the row and find the lock free.
+            self._show_alive(worker_id)
+            return worker_id
+
+        return self._write(register)
+
+    def heartbeat(self, worker_id: int, now: int, lease: int) -> bool:
+        """Renew the lease."""
+        return self._write(lambda transaction: transaction.run(worker.HEARTBEAT, now, now + lease, worker_id)) > 0
 
     def unregister_worker(self, worker_id: int) -> None:
         """Forget a worker."""
         self._write(lambda transaction: transaction.run(worker.UNREGISTER, worker_id))
+        self._show_ended(worker_id)
 
     def workers(self) -> List[WorkerRow]:
         """Read the registered workers."""
         return [WorkerRow(*row) for row in self._read(lambda transaction: transaction.rows(worker.ALL))]
+
+    def rescue(self, now: int, max_deaths: int) -> List[RescuedJob]:
+        """Take the jobs of dead workers from them."""
+        dead = self._read(partial(find_dead, self._is_ended, now))
+        if not dead:
+            return []
+        return self._write(partial(rescue_all, dead, now, max_deaths))
+
+    def _show_alive(self, worker_id: int) -> None:
+        """Make it visible to others, for as long as this process lives, that the worker does."""
+        raise NotImplementedError
+
+    def _show_ended(self, worker_id: int) -> None:
+        """Undo `_show_alive`."""
+        raise NotImplementedError
+
+    def _is_ended(self, worker_id: int) -> bool:
+        """Whether the worker's process has surely ended."""
+        raise NotImplementedError
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction, again when it met another writer; a rerun starts from nothing."""
@@ -224,8 +204,12 @@ class SQLStorage:
     ) -> Exchange:
         stale = settle(transaction, worker_id, outcomes) if outcomes else []
         transaction.run(job.PROMOTE, now)
-        claimed = self._claim(transaction, worker_id, wanted, now) if wanted else []
-        return Exchange(claimed, stale)
+        if not wanted:
+            return Exchange([], stale)
+        if not transaction.rows(worker.IS_REGISTERED, worker_id):
+            # Whoever believed this worker dead would never look for what it claimed now.
+            return Exchange([], stale, is_expelled=True)
+        return Exchange(self._claim(transaction, worker_id, wanted, now), stale)
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)
@@ -261,56 +245,7 @@ class SQLStorage:
     def _settle_one_by_one(
         self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome]
     ) -> List[Outcome]:
-        return [outcome for outcome in outcomes if not _SETTLERS[type(outcome)](transaction, worker_id, outcome)]
-
-
-def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> bool:
-    if not transaction.run(job.COMPLETE, *done[:4]):
-        return False
-    transaction.insert(result.INSERT, [(done.seq, *done[4:])])
-    return True
-
-
-def _fail(transaction: Transaction, worker_id: int, failed: Failed) -> bool:
-    if not transaction.run(job.FAIL, *failed[:4]):
-        return False
-    _record_failure(transaction, worker_id, failed)
-    return True
-
-
-def _retry(transaction: Transaction, worker_id: int, retried: Retried) -> bool:
-    if not transaction.run(job.RETRY, retried.started_at, retried.run_at, retried.seq, retried.claim_number):
-        return False
-    _record_failure(transaction, worker_id, retried)
-    return True
-
-
-def _record_failure(transaction: Transaction, worker_id: int, outcome: Any) -> None:
-    times = (outcome.started_at, outcome.finished_at)
-    transaction.insert(failure.INSERT, [(outcome.seq, outcome.claim_number, *outcome.failure, *times, worker_id)])
-
-
-def _snooze(transaction: Transaction, _worker_id: int, snoozed: Snoozed) -> bool:
-    return transaction.run(job.SNOOZE, snoozed.started_at, snoozed.run_at, snoozed.seq, snoozed.claim_number) > 0
-
-
-def _cancel(transaction: Transaction, _worker_id: int, ended: Cancelled) -> bool:
-    times = (ended.started_at, ended.finished_at)
-    return transaction.run(job.CANCEL_RUNNING, *times, ended.reason or None, ended.seq, ended.claim_number) > 0
-
-
-def _return(transaction: Transaction, _worker_id: int, returned: Returned) -> bool:
-    return transaction.run(job.RETURN, *returned) > 0
-
-
-_SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
-    Completed: _complete,
-    Failed: _fail,
-    Retried: _retry,
-    Snoozed: _snooze,
-    Cancelled: _cancel,
-    Returned: _return,
-}
+        return [outcome for outcome in outcomes if not settle_one(transaction, worker_id, outcome)]
 
 
 def _locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:
@@ -318,37 +253,3 @@ def _locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:
     if not rows:
         raise JobNotFoundError(job_id)
     return rows[0][0], JobStatus(rows[0][1])
-
-
-def _info(row: Row) -> JobInfo:
-    (
-        (seq, job_id, queue, function, status, priority, tries, max_tries, deaths),
-        times,
-        (worker_id, cancel_reason, arguments, tags, meta, value, error_type, message),
-    ) = (row[:9], row[9:13], row[13:])
-    created_at, run_at, started_at, finished_at = (None if time is None else to_datetime(time) for time in times)
-    assert created_at is not None  # noqa: S101 - NOT NULL in the schema
-    error = cancel_reason
-    if error_type is not None and status != JobStatus.COMPLETED.value:
-        error = f"{error_type}: {message}" if message else error_type
-    return JobInfo(
-        id=job_id,
-        queue=queue,
-        function=function,
-        status=JobStatus(status),
-        priority=priority,
-        tries=tries,
-        max_tries=max_tries,
-        deaths=deaths,
-        created_at=created_at,
-        run_at=run_at,
-        started_at=started_at,
-        finished_at=finished_at,
-        worker_id=worker_id,
-        error=error,
-        arguments=arguments,
-        result=value,
-        tags=parse_tags(tags),
-        meta=parse_meta(meta),
-        cursor=seq,
-    )

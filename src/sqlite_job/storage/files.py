@@ -30,8 +30,8 @@ def create_private(path: str) -> bool:
     return True
 
 
-def open_gate(path: str) -> int:
-    """Open the lock file beside the database, which SQLite knows nothing of, and return its descriptor."""
+def open_lock_file(path: str) -> int:
+    """Open, or make, a lock file beside the database, which SQLite knows nothing of, and return its descriptor."""
     try:
         return os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), _PRIVATE)
     except OSError as error:

@@ -11,7 +11,7 @@ import threading
 from types import TracebackType
 from typing import Optional, Type
 
-from sqlite_job.storage.files import open_gate
+from sqlite_job.storage.files import open_lock_file
 
 try:
     import fcntl
@@ -30,7 +30,7 @@ class Gate:
         """Open the lock file at `path`, making it if needed."""
         self.path = path
         self._lock = threading.Lock()
-        self._descriptor = open_gate(path)
+        self._descriptor = open_lock_file(path)
         self._is_closed = False
 
     def __enter__(self) -> None:

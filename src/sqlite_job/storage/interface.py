@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
-from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, StoredResult
+from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
 
@@ -22,10 +22,14 @@ class Wanted(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing."""
+    """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing.
+
+    `is_expelled`: the worker is not registered any more, so that nothing was claimed.
+    """
 
     claimed: List[ClaimedJob]
     stale: List[Outcome]
+    is_expelled: bool = False
 
 
 class Peek(NamedTuple):
@@ -63,6 +67,7 @@ class WorkerRow(NamedTuple):
     queues: str
     started_at: int
     heartbeat_at: int
+    lease_until: int
 
 
 class CommitWatcher(Protocol):
@@ -149,12 +154,27 @@ class Storage(Protocol):
         """
         ...
 
-    def register_worker(self, queues: Sequence[str], now: int) -> int:
-        """Record a worker of this process and return its id, never used before."""
+    def register_worker(self, queues: Sequence[str], now: int, lease: int) -> int:
+        """Record a worker of this process and return its id, never used before.
+
+        It is believed alive while this process lives and its lease (microseconds from now) has not run out.
+        """
+        ...
+
+    def heartbeat(self, worker_id: int, now: int, lease: int) -> bool:
+        """Renew the lease; False when the worker was believed dead, and its jobs were given to others."""
         ...
 
     def unregister_worker(self, worker_id: int) -> None:
-        """Forget a worker that holds no job."""
+        """Forget a worker; what it still holds can be rescued at once."""
+        ...
+
+    def rescue(self, now: int, max_deaths: int) -> List[RescuedJob]:
+        """Take the jobs of all dead workers from them, and forget these workers.
+
+        Dead is whose process has ended, or whose lease has run out. Each job is pending again with one death more, or
+        failed when that makes `max_deaths`; the death is kept among its failures. Nothing is written when all live.
+        """
         ...
 
     def workers(self) -> List[WorkerRow]:

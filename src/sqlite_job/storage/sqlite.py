@@ -19,14 +19,16 @@ from sqlite_job.core.context import parse_tags
 from sqlite_job.core.errors import DatabaseReplacedError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
-from sqlite_job.storage.base import SQLStorage, Transaction
+from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.commit_hub import CommitHub
 from sqlite_job.storage.gate import Gate, GateClosedError
 from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
+from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import prepare_file
 from sqlite_job.storage.sql import job, payload, tag
 from sqlite_job.storage.sqlite_connection import check_version, connect, is_busy, translate
+from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.watching import watch_commits
 
 T = TypeVar("T")
@@ -54,6 +56,7 @@ class SqliteStorage(SQLStorage):
         self._path = path
         self._durability = durability
         self._gate_path = f"{path}-gate"
+        self._liveness = Liveness(f"{path}-workers")
         self._gate: Optional[Gate] = None
         self._identity: files.Identity = (0, 0)
         self._opening = threading.Lock()
@@ -212,6 +215,15 @@ class SqliteStorage(SQLStorage):
 
     def _write_jobs(self, jobs: Sequence[NewJob]) -> None:
         self._write(lambda transaction: self._enqueue(transaction, jobs))
+
+    def _show_alive(self, worker_id: int) -> None:
+        self._liveness.hold(worker_id)
+
+    def _show_ended(self, worker_id: int) -> None:
+        self._liveness.release(worker_id)
+
+    def _is_ended(self, worker_id: int) -> bool:
+        return self._liveness.is_free(worker_id)
 
     def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
         if not jobs:

@@ -10,14 +10,16 @@ from sqlite_job.core.events import (
     Event,
     FunctionUnknown,
     JobsClaimed,
+    JobsRescued,
     JobsSettled,
     OutcomesStale,
     StorageFailed,
+    WorkerExpelled,
     WorkerStarted,
     WorkerStopped,
 )
 from sqlite_job.core.jobs import ClaimedJob
-from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Outcome, Retried, Returned, Snoozed
 
 logger = logging.getLogger("sqlite_job")
 
@@ -99,6 +101,27 @@ def _stale(event: OutcomesStale) -> None:
     )
 
 
+def _rescued(event: JobsRescued) -> None:
+    workers = sorted({job.worker_id for job in event.jobs})
+    logger.warning("Rescued %d jobs of worker %s", len(event.jobs), ", ".join(map(str, workers)))
+    for job in event.jobs:
+        if job.is_final:
+            logger.error("Failed %s %s: its worker died %d times", job.function, job.id, job.deaths)
+
+
+def _expelled(event: WorkerExpelled) -> None:
+    logger.warning(
+        "Worker %d was silent for longer than its lease and its jobs were given to others; it goes on as worker %d",
+        event.old_id,
+        event.new_id,
+    )
+
+
+def _died(job: ClaimedJob, outcome: Died) -> None:
+    then = "it failed" if outcome.is_final else "it runs again"
+    logger.error("Died %s %s: %s; %s", job.function, job.id, outcome.failure.message, then)
+
+
 def _unknown(event: FunctionUnknown) -> None:
     logger.warning(
         "Jobs wait for a function %r, which this worker does not have%s; they stay pending for one that does",
@@ -164,6 +187,8 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     WorkerStopped: _stopped,
     JobsClaimed: _claimed,
     OutcomesStale: _stale,
+    JobsRescued: _rescued,
+    WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,
     StorageFailed: _storage_failed,
 }
@@ -173,5 +198,6 @@ _OUTCOME_WRITERS: Dict[type, Callable[[ClaimedJob, Any], None]] = {
     Retried: _retried,
     Snoozed: _snoozed,
     Cancelled: _cancelled,
+    Died: _died,
     Returned: _returned,
 }

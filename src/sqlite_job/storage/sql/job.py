@@ -65,6 +65,7 @@ CLAIM = Statement(
         job.c.queue,
         job.c.function,
         job.c.max_tries,
+        job.c.deaths,
     ),
     *names("now", "worker_id", "queue", "functions", "room"),
 )
@@ -150,6 +151,43 @@ RETURN = Statement(
     .where(_FENCE)
     .values(status=_PENDING, started_at=_NULL, worker_id=_NULL, tries=job.c.tries - literal_column("1")),
     *names("seq", "claim_number"),
+)
+
+# A death counts as a death, not as a try: an exception is final by max_tries, a power cut is not.
+RESCUE = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(
+        status=_PENDING,
+        started_at=_NULL,
+        worker_id=_NULL,
+        tries=job.c.tries - literal_column("1"),
+        deaths=job.c.deaths + literal_column("1"),
+    ),
+    *names("seq", "claim_number"),
+)
+
+FAIL_DEAD = Statement(
+    update(job)
+    .where(_FENCE)
+    .values(
+        status=_FAILED,
+        finished_at=given("now"),
+        worker_id=_NULL,
+        deaths=job.c.deaths + literal_column("1"),
+    ),
+    *names("now", "seq", "claim_number"),
+)
+
+# Index: held.
+HOLDERS = Statement(select(job.c.worker_id).distinct().where(job.c.status == _RUNNING))
+
+# Index: held.
+HELD = Statement(
+    select(job.c.seq, job.c.claim_number, job.c.tries, job.c.deaths, job.c.started_at, job.c.id, job.c.function)
+    .where(job.c.status == _RUNNING, job.c.worker_id == given("worker_id"))
+    .order_by(job.c.seq),
+    *names("worker_id"),
 )
 
 REQUEUE = Statement(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from sqlite_job.storage.statement import Statement, given, names
 from sqlite_job.storage.tables import worker
@@ -23,8 +23,31 @@ REGISTER = Statement(
 
 UNREGISTER = Statement(delete(worker).where(worker.c.id == given("worker_id")), *names("worker_id"))
 
+IS_REGISTERED = Statement(select(worker.c.id).where(worker.c.id == given("worker_id")), *names("worker_id"))
+
+HEARTBEAT = Statement(
+    update(worker)
+    .where(worker.c.id == given("worker_id"))
+    .values(heartbeat_at=given("now"), lease_until=given("lease_until")),
+    *names("now", "lease_until", "worker_id"),
+)
+
+LEASES = Statement(select(worker.c.id, worker.c.lease_until))
+
+# Only if its lease is still the one that was judged: the worker may have woken up in between.
+BURY = Statement(
+    delete(worker).where(worker.c.id == given("worker_id"), worker.c.lease_until == given("lease_until")),
+    *names("worker_id", "lease_until"),
+)
+
 ALL = Statement(
     select(
-        worker.c.id, worker.c.host, worker.c.pid, worker.c.queues, worker.c.started_at, worker.c.heartbeat_at
+        worker.c.id,
+        worker.c.host,
+        worker.c.pid,
+        worker.c.queues,
+        worker.c.started_at,
+        worker.c.heartbeat_at,
+        worker.c.lease_until,
     ).order_by(worker.c.id),
 )

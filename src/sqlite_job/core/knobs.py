@@ -1,0 +1,96 @@
+"""Check the values of settings: each check returns nothing, or what is wrong with the value, and the mend."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator, Optional
+
+from sqlite_job.core.retries import Backoff, to_seconds
+from sqlite_job.core.serializers import find_serializer
+from sqlite_job.core.tasks import is_whole
+
+Check = Callable[[Any], Optional[str]]
+
+# A call that holds the GIL stops the heartbeat: 1.24 s were seen for one regular expression.
+_SHORTEST_LEASE = 3
+
+
+def whole(least: int, *, may_be_none: bool = False) -> Check:
+    """Return a check for whole numbers from `least`."""
+
+    def check(value: Any) -> Optional[str]:
+        if (value is None and may_be_none) or is_whole(value, least):
+            return None
+        return f"is a whole number from {least}{', or None' if may_be_none else ''}, not {value!r}"
+
+    return check
+
+
+def seconds(least: float = 0, *, may_be_none: bool = False) -> Check:
+    """Return a check for durations: numbers of seconds, or timedeltas, from `least`."""
+
+    def check(value: Any) -> Optional[str]:
+        if value is None and may_be_none:
+            return None
+        try:
+            duration = to_seconds(value)
+        except (TypeError, ValueError) as error:
+            return f"is wrong: {error}"
+        return None if duration >= least else f"is {least:g} seconds or more, not {value!r}"
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    """Return a check for one of these texts."""
+    listed = " or ".join(f'"{word}"' for word in words)
+    return lambda value: None if value in words else f"is {listed}, not {value!r}"
+
+
+def flag(value: Any) -> Optional[str]:
+    """Check for True or False."""
+    return None if isinstance(value, bool) else f"is True or False, not {value!r}"
+
+
+def backoff(value: Any) -> Optional[str]:
+    """Check for a Backoff."""
+    return None if isinstance(value, Backoff) else f"is a Backoff, as Backoff(first=2), not {value!r}"
+
+
+def serializer(value: Any) -> Optional[str]:
+    """Check for the name of a serializer, or one."""
+    try:
+        find_serializer(value)
+    except (TypeError, ValueError) as error:
+        return f"is wrong: {error}"
+    return None
+
+
+def serializers(value: Any) -> Optional[str]:
+    """Check for several serializers."""
+    if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
+        return f'is a tuple of serializers, as ("json",), not {value!r}'
+    return next(filter(None, map(serializer, value)), None)
+
+
+CHECKS: Dict[str, Check] = {
+    "max_jobs": whole(1),
+    "max_tries": whole(1),
+    "max_deaths": whole(1),
+    "max_payload": whole(1),
+    "lease": seconds(_SHORTEST_LEASE),
+    "poll_delay": seconds(),
+    "shutdown_timeout": seconds(),
+    "backoff": backoff,
+    "durability": one_of("full", "normal"),
+    "preview": flag,
+    "serializer": serializer,
+    "accept": serializers,
+}
+
+
+def wrong_values(settings: object) -> Iterator[str]:
+    """Yield what is wrong with the knobs of these settings, each as a sentence with the value and the mend."""
+    for knob, check in CHECKS.items():
+        problem = check(getattr(settings, knob))
+        if problem is not None:
+            yield f"{knob} {problem}"

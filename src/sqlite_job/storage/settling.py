@@ -1,0 +1,76 @@
+"""Settle one outcome: the transition it asks for, and what is kept of it; each tells whether its fence still held."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.storage.sql import failure, job, result
+from sqlite_job.storage.transaction import Transaction
+
+
+def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome) -> bool:
+    """Record how a run ended; False, with nothing changed, when the job was taken from this worker meanwhile."""
+    return _SETTLERS[type(outcome)](transaction, worker_id, outcome)
+
+
+def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> bool:
+    if not transaction.run(job.COMPLETE, *done[:4]):
+        return False
+    transaction.insert(result.INSERT, [(done.seq, *done[4:])])
+    return True
+
+
+def _fail(transaction: Transaction, worker_id: int, failed: Failed) -> bool:
+    if not transaction.run(job.FAIL, *failed[:4]):
+        return False
+    _record_failure(transaction, worker_id, failed)
+    return True
+
+
+def _retry(transaction: Transaction, worker_id: int, retried: Retried) -> bool:
+    if not transaction.run(job.RETRY, retried.started_at, retried.run_at, retried.seq, retried.claim_number):
+        return False
+    _record_failure(transaction, worker_id, retried)
+    return True
+
+
+def _record_failure(transaction: Transaction, worker_id: int, outcome: Any) -> None:
+    times = (outcome.started_at, outcome.finished_at)
+    transaction.insert(failure.INSERT, [(outcome.seq, outcome.claim_number, *outcome.failure, *times, worker_id)])
+
+
+def _snooze(transaction: Transaction, _worker_id: int, snoozed: Snoozed) -> bool:
+    return transaction.run(job.SNOOZE, snoozed.started_at, snoozed.run_at, snoozed.seq, snoozed.claim_number) > 0
+
+
+def _cancel(transaction: Transaction, _worker_id: int, ended: Cancelled) -> bool:
+    times = (ended.started_at, ended.finished_at)
+    return transaction.run(job.CANCEL_RUNNING, *times, ended.reason or None, ended.seq, ended.claim_number) > 0
+
+
+def _return(transaction: Transaction, _worker_id: int, returned: Returned) -> bool:
+    return transaction.run(job.RETURN, *returned) > 0
+
+
+def _die(transaction: Transaction, worker_id: int, died: Died) -> bool:
+    fence = (died.seq, died.claim_number)
+    if died.is_final:
+        changed = transaction.run(job.FAIL_DEAD, died.finished_at, *fence)
+    else:
+        changed = transaction.run(job.RESCUE, *fence)
+    if not changed:
+        return False
+    _record_failure(transaction, worker_id, died)
+    return True
+
+
+_SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
+    Completed: _complete,
+    Failed: _fail,
+    Retried: _retry,
+    Snoozed: _snooze,
+    Cancelled: _cancel,
+    Died: _die,
+    Returned: _return,
+}

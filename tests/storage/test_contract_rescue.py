@@ -1,0 +1,142 @@
+"""The contract of liveness: heartbeat, rescue, and what a worker that was given up can still do (nothing)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sqlite_job.core.jobs import RescuedJob
+from sqlite_job.core.states import JobStatus
+from tests.storage.making import LEASE, NOW, WORKERS, claim, completed, failed, new_job, settle, wanted
+
+ROOT = Path(__file__).parents[2]
+LATER = NOW + LEASE + 1
+
+
+def test_the_jobs_of_living_workers_are_left_alone(storage):
+    storage.enqueue([new_job("a")])
+    claim(storage)
+
+    assert storage.rescue(NOW, 3) == []
+    assert storage.get("a").status is JobStatus.RUNNING
+
+
+def test_a_worker_whose_lease_has_run_out_loses_its_jobs(storage):
+    storage.enqueue([new_job("a"), new_job("b")])
+    claim(storage, room=1, worker_id=1)
+    claim(storage, room=1, worker_id=2)
+    assert storage.heartbeat(2, NOW, 10 * LEASE) is True
+
+    assert storage.rescue(LATER, 3) == [RescuedJob("a", "add", 1, 1, is_final=False)]
+    info = storage.get("a")
+    assert (info.status, info.tries, info.deaths, info.worker_id) == (JobStatus.PENDING, 0, 1, None)
+    assert "worker 1 died" in info.error
+    assert storage.get("b").status is JobStatus.RUNNING
+    assert [row.id for row in storage.workers()] == [2]
+
+
+def test_a_rescue_happens_once_however_many_look(storage):
+    storage.enqueue([new_job("a")])
+    claim(storage)
+
+    assert len(storage.rescue(LATER, 3)) == 1
+    assert storage.rescue(LATER, 3) == []
+    assert storage.get("a").deaths == 1
+
+
+def test_a_worker_that_was_given_up_can_change_nothing_and_claims_nothing(storage):
+    storage.enqueue([new_job("a"), new_job("b")])
+    (job,) = claim(storage, room=1)
+    storage.rescue(LATER, 3)
+
+    assert storage.heartbeat(1, LATER, LEASE) is False
+    for outcome in (completed(job), failed(job)):
+        assert settle(storage, outcome) == [outcome]
+    exchange = storage.exchange(1, [], wanted(), LATER)
+    assert (exchange.claimed, exchange.is_expelled) == ([], True)
+    assert [storage.get(name).status for name in "ab"] == [JobStatus.PENDING] * 2
+
+
+def test_a_job_that_dies_too_often_fails_and_keeps_its_history(storage):
+    storage.enqueue([new_job("a")])
+    for worker_id in (1, 2, 3):
+        for other in WORKERS:
+            storage.heartbeat(other, NOW, 10 * LEASE)
+        claim(storage, worker_id=worker_id)
+        storage.heartbeat(worker_id, NOW, LEASE)
+        (rescued,) = storage.rescue(LATER, 3)
+
+    assert rescued == RescuedJob("a", "add", 3, 3, is_final=True)
+    info = storage.get("a")
+    assert (info.status, info.deaths) == (JobStatus.FAILED, 3)
+    assert [failure.error_type for failure in storage.failures("a")] == ["WorkerDied"] * 3
+
+
+def test_a_requeued_job_has_its_deaths_forgiven(storage):
+    storage.enqueue([new_job("a")])
+    claim(storage)
+    storage.rescue(LATER, 1)
+    storage.requeue("a", NOW)
+
+    assert storage.get("a").deaths == 0
+
+
+def test_jobs_held_by_a_worker_that_nobody_knows_are_rescued(storage):
+    storage.enqueue([new_job("a")])
+    claim(storage, worker_id=4)
+    storage.unregister_worker(4)
+
+    assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
+
+
+def test_a_worker_of_a_process_that_has_ended_is_dead_before_its_lease_runs_out(storage):
+    program = f"""
+import os
+from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import claim, LEASE, NOW
+storage = SqliteStorage({storage.location!r}, "full")
+worker_id = storage.register_worker(("default",), NOW, 1000 * LEASE)
+claim(storage, worker_id=worker_id)
+print("claimed", flush=True)
+input()
+os._exit(1)
+"""
+    storage.enqueue([new_job("a")])
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout.readline() == "claimed\n"
+        assert storage.rescue(NOW, 3) == []
+        process.stdin.write("\n")
+    assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
+
+
+def test_a_child_that_outlives_its_worker_does_not_keep_it_alive(storage):
+    program = f"""
+import os
+from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import claim, LEASE, NOW
+storage = SqliteStorage({storage.location!r}, "full")
+worker_id = storage.register_worker(("default",), NOW, 1000 * LEASE)
+claim(storage, worker_id=worker_id)
+read_end, write_end = os.pipe()
+if os.fork() == 0:
+    os.close(write_end)
+    print("forked", flush=True)
+    input()
+    os._exit(0)
+os._exit(1)
+"""
+    storage.enqueue([new_job("a")])
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout.readline() == "forked\n"
+        process.wait(10)
+        assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
+        process.stdin.write("\n")
