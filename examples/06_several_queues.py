@@ -51,11 +51,13 @@ def main():
             print(f"Queues served at the same time: {', '.join(sorted(served))}")
 
             soon = default.with_options(delay=0.2).enqueue("note", "after 0.2 s")
-            moment = datetime.now(timezone.utc) + timedelta(seconds=0.4)
+            moment = datetime.now(timezone.utc) + timedelta(seconds=0.3)
             later = default.with_options(run_at=moment).enqueue("note", "at the given time")
-            print(f"For later: {soon.status()} and {later.status()}")
+            tomorrow = default.with_options(delay=timedelta(days=1)).enqueue("note", "tomorrow")
+            soon.result(timeout=10)
             later.result(timeout=10)
             print(f"Done, last of all: {order[-2]}, then {order[-1]}")
+            print(f"The job for tomorrow is {tomorrow.status()}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.core.tasks import Call, Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
+from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import Storage
 from sqlite_job.storage.opening import Database, locate, open_storage
 
@@ -106,6 +107,7 @@ class SQLiteJob:
         delay: Optional[Seconds] = None,
         run_at: Optional[datetime] = None,
         max_tries: Optional[int] = None,
+        timeout: Optional[Seconds] = None,
         tags: Iterable[str] = (),
         meta: Optional[Mapping[str, Any]] = None,
     ) -> SQLiteJob:
@@ -124,6 +126,7 @@ class SQLiteJob:
             delay=delay,
             run_at=run_at,
             max_tries=max_tries,
+            timeout=timeout,
             tags=tags,
             meta=meta,
         )
@@ -220,6 +223,14 @@ class SQLiteJob:
         """
         self._storage.delete(_check_id(job_id))
 
+    def cancel(self, job_id: str, reason: Optional[str] = None) -> bool:
+        """Cancel a job: one that waits at once, one that runs is told within a second; False if it had finished.
+
+        A running coroutine is cancelled, a thread has `StopRequested` raised in it, a process is signalled, and killed
+        if need be; a job that completes all the same stays completed. Raises JobNotFoundError.
+        """
+        return not self._storage.cancel(_check_id(job_id), reason, _clock.now()).is_final
+
     def requeue(self, job_id: str) -> Job[Any]:
         """Run a finished job again, from its first try; its result is dropped, its failures are kept.
 
@@ -255,6 +266,7 @@ class SQLiteJob:
 
     @cached_property
     def _storage(self) -> Storage:
+        refuse_while_loading()
         return open_storage(self._database, self._durability)
 
     def _take(self, settings: WorkerSettings) -> None:
@@ -290,6 +302,7 @@ class SQLiteJob:
             now,
             options.run_time(now),
             options.max_tries,
+            options.timeout,
             self._codecs.encoder.name,
             encoded,
             preview_call(args, kwargs) if self._preview else None,

@@ -47,6 +47,10 @@ class Job(str, Generic[T_co]):  # noqa: SLOT000 - a str with slots would have no
         """Wait for the job without blocking the event loop; else as `result`."""
         return await self._jobs.await_result(self, timeout)  # type: ignore[no-any-return]
 
+    def cancel(self, reason: Optional[str] = None) -> bool:
+        """Cancel the job, as `SQLiteJob.cancel`; False if it had finished."""
+        return self._jobs.cancel(self, reason)
+
     def status(self) -> JobStatus:
         """Return the present status."""
         return self.info().status

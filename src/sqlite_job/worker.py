@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Union
 
 from sqlite_job.core.clock import Clock, SystemClock
-from sqlite_job.core.context import State
 from sqlite_job.core.errors import InvalidNameError
-from sqlite_job.core.events import Events, Subscriber, WorkerStarted, WorkerStopped
+from sqlite_job.core.events import Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped
+from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
-from sqlite_job.core.tasks import runs_as_coroutine
 from sqlite_job.engine.engine import Engine, EngineOptions
-from sqlite_job.engine.executors import Executor
-from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
-from sqlite_job.engine.executors.threads import ThreadExecutor
+from sqlite_job.engine.executors.coroutines import EventLoopThread
+from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.registration import Registration
-from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings, check_settings
+from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
+from sqlite_job.wiring import Executors, duration, make_runner
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -65,6 +65,7 @@ class Worker:
         On a stop, unstarted jobs go back to the queue and running ones have `shutdown_timeout` seconds; a second
         signal returns them at once. Logs to the standard error stream unless logging is set up already.
         """
+        refuse_while_loading()
         configure_logging()
         with self._answering_signals():
             return self._serve(burst=burst)
@@ -82,6 +83,7 @@ class Worker:
 
         An error of the worker itself is raised at the end of the block.
         """
+        refuse_while_loading()
         errors: List[BaseException] = []
         started = threading.Event()
 
@@ -110,18 +112,29 @@ class Worker:
         with contextlib.ExitStack() as stack:
             watcher = storage.watch()
             stack.callback(watcher.close)
-            hooks = _Hooks(self.settings, stack)
-            hooks.call("on_startup", hooks.state)
-            stack.callback(hooks.call, "on_shutdown", hooks.state)
+            loop = _LoopOnDemand(stack)
+            hooks = Hooks(self.settings.hooks, loop)
+            hooks.call("on_startup")
+            stack.callback(hooks.call, "on_shutdown")
             registration = Registration(
                 storage,
                 self.queues,
-                lease_seconds=float(self.settings.lease),
+                lease_seconds=duration(self.settings.lease),
                 clock=self._clock,
                 events=self._events,
             )
             stack.callback(registration.end)
-            engine = self._make_engine(registration, watcher, hooks, stack)
+            engine = self._make_engine(registration, watcher)
+            executors = Executors(
+                self.settings,
+                make_runner(self.settings, hooks, self._clock),
+                engine.outbox.put,
+                self._clock,
+                stack=stack,
+                loop=loop,
+                on_stuck=self._on_stuck,
+            )
+            engine.assign(executors.by_function, executors.quarantine)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
@@ -133,23 +146,21 @@ class Worker:
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
 
-    def _make_engine(
-        self, registration: Registration, watcher: CommitWatcher, hooks: _Hooks, stack: contextlib.ExitStack
-    ) -> Engine:
+    def _make_engine(self, registration: Registration, watcher: CommitWatcher) -> Engine:
         settings = self.settings
         storage = open_storage(settings.location, settings.durability)
         options = EngineOptions(
             queues=self.queues,
             functions=tuple(settings.registry.names),
             slots=settings.max_jobs,
-            poll_delay=float(settings.poll_delay),
-            shutdown_timeout=float(settings.shutdown_timeout),
+            poll_delay=duration(settings.poll_delay),
+            shutdown_timeout=duration(settings.shutdown_timeout),
         )
         engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
-        engine.assign(self._make_executors(engine, hooks, stack))
         engine.keep_house(
             [
-                Heartbeat(registration, float(settings.lease), engine.forget_held),
+                Heartbeat(registration, duration(settings.lease), engine.forget_held),
+                Canceller(storage, registration, engine.cancel),
                 Rescuer(storage, settings.max_deaths, clock=self._clock, events=self._events),
             ]
         )
@@ -158,29 +169,8 @@ class Worker:
             engine.stop()
         return engine
 
-    def _make_executors(self, engine: Engine, hooks: _Hooks, stack: contextlib.ExitStack) -> Dict[str, Executor]:
-        settings = self.settings
-        runner = Runner(
-            settings.registry.tasks,
-            settings.codecs,
-            self._clock,
-            state=hooks.state,
-            hooks=JobHooks(settings.hooks["on_job_start"], settings.hooks["on_job_end"]),
-            options=RunnerOptions(settings.max_payload, settings.preview),
-            run_on_loop=lambda awaitable: hooks.loop().run(awaitable),
-        )
-        report, slots = engine.outbox.put, settings.max_jobs
-        made: Dict[bool, Executor] = {}
-        for task in settings.registry.tasks.values():
-            if task.is_coroutine not in made:
-                executor: Executor
-                if task.is_coroutine:
-                    executor = CoroutineExecutor(runner.run_async, report, slots, hooks.loop())
-                else:
-                    executor = ThreadExecutor(runner.run, report, slots)
-                stack.callback(executor.close)
-                made[task.is_coroutine] = executor
-        return {name: made[task.is_coroutine] for name, task in settings.registry.tasks.items()}
+    def _on_stuck(self, job: ClaimedJob) -> None:
+        self._events.emit(JobStuck(job))
 
     @contextlib.contextmanager
     def _answering_signals(self) -> Iterator[None]:
@@ -197,28 +187,15 @@ class Worker:
                 signal.signal(number, handler)
 
 
-class _Hooks:
-    """The hooks of the settings, the state they prepare, and the event loop, made when the first one asks."""
+class _LoopOnDemand:
+    """Makes the worker's event loop when the first coroutine asks for it."""
 
-    def __init__(self, settings: WorkerSettings, stack: contextlib.ExitStack) -> None:
-        self.state = State()
-        self._settings = settings
+    def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
-        self._loop: Optional[EventLoopThread] = None
-        self._lock = threading.Lock()
+        self._thread: Optional[EventLoopThread] = None
 
-    def loop(self) -> EventLoopThread:
-        with self._lock:
-            if self._loop is None:
-                self._loop = EventLoopThread()
-                self._stack.callback(self._loop.close)
-            return self._loop
-
-    def call(self, name: str, argument: Any) -> None:
-        hook = self._settings.hooks[name]
-        if hook is None:
-            return
-        if runs_as_coroutine(hook):
-            self.loop().run(hook(argument))
-        else:
-            hook(argument)
+    def __call__(self) -> EventLoopThread:
+        if self._thread is None:
+            self._thread = EventLoopThread()
+            self._stack.callback(self._thread.close)
+        return self._thread

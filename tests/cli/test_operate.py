@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -62,8 +63,6 @@ def test_without_an_id_it_is_a_usage_error(run, finished, command):
 
 
 def test_a_job_that_runs_is_not_deleted(run, jobs, folder):
-    import threading
-
     running, may_end = threading.Event(), threading.Event()
 
     def hold():

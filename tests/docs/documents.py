@@ -187,10 +187,10 @@ def run(command: Any, folder: Path) -> str:
 
 
 def environment() -> Dict[str, str]:
-    """Return a reader's environment: this interpreter is `python`, and nothing is set up but what every shell has."""
+    """Return a reader's environment: this interpreter is `python`, warnings are errors, and nothing else is special."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COLUMNS", "LINES"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
 
 
 def check_output(shown: str, printed: str) -> None:

@@ -62,8 +62,8 @@ In this order:
   default with priority 5
   default
 Queues served at the same time: default, high
-For later: scheduled and scheduled
 Done, last of all: after 0.2 s, then at the given time
+The job for tomorrow is scheduled
 """,
     "07_in_a_web_app": """\
 POST /reports: 202, a job of 36 characters

@@ -13,6 +13,7 @@ from sqlite_job.core.tasks import RegisteredTask
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
+from sqlite_job.engine.stopping import Stop
 from tests.storage.making import NOW, new_job
 
 
@@ -32,6 +33,7 @@ class HandExecutor:
     def __init__(self, run, report):
         self._run = run
         self._report = report
+        self.stopped = []
         self.waiting = deque()
         self.interrupted = False
 
@@ -40,12 +42,16 @@ class HandExecutor:
 
     def run_next(self, count=1):
         for _ in range(count):
-            self._report(self._run(self.waiting.popleft()))
+            self._report(self._run(self.waiting.popleft(), Stop()))
 
     def take_back(self):
         taken = list(self.waiting)
         self.waiting.clear()
         return taken
+
+    def stop(self, seq, cause, reason=None):
+        self.stopped.append((seq, cause, reason))
+        return False
 
     def interrupt(self):
         self.interrupted = True

@@ -26,6 +26,7 @@ def new_job(job_id=None, **changes):
         created_at=NOW,
         run_at=None,
         max_tries=None,
+        timeout=None,
         codec="pickle",
         args=pickle.dumps(((1, 2), {})),
         preview="1, 2",

@@ -19,7 +19,7 @@ HOT = {
         "WHERE sqlitejob_job.queue = ? AND sqlitejob_job.status = 'pending' "
         "AND sqlitejob_job.function IN (SELECT value FROM json_each(?)) "
         "ORDER BY sqlitejob_job.priority DESC, sqlitejob_job.seq LIMIT ? OFFSET 0) "
-        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, deaths",
+        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, timeout, deaths",
     ),
     "COMPLETE": (
         job.COMPLETE,
@@ -28,8 +28,8 @@ HOT = {
     ),
     "ENQUEUE": (
         job.ENQUEUE.rows(1),
-        "INSERT INTO sqlitejob_job (seq, id, queue, function, status, priority, created_at, run_at, max_tries) "
-        "VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+        "INSERT INTO sqlitejob_job (seq, id, queue, function, status, priority, created_at, run_at, max_tries, timeout) "
+        "VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
     ),
     "PAYLOAD": (
         payload.INSERT.rows(2),

@@ -89,6 +89,15 @@ class JobFailedError(SQLiteJobError):
         super().__init__(f"Job {job_id} failed with {error_type}: {message}\n\n{traceback}".rstrip())
 
 
+class JobTimeoutError(SQLiteJobError, TimeoutError):
+    """A try of a job ran longer than its `timeout`; how such a try fails, and what `retry_on` may name."""
+
+    def __init__(self, seconds: float) -> None:
+        """Keep the limit."""
+        self.seconds = seconds
+        super().__init__(f"ran longer than its timeout of {seconds:g} s")
+
+
 class JobCancelledError(SQLiteJobError):
     """The job ended as cancelled, with `reason` where one was given."""
 
@@ -119,7 +128,15 @@ class DatabaseError(SQLiteJobError):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The file cannot be opened or made: a missing or read-only folder, rights, a full disk."""
+    """The file cannot be opened, made or written: a missing or read-only folder, rights, a disk in trouble."""
+
+
+class DatabaseFullError(DatabaseUnavailableError):
+    """The disk has no room for another job; nothing was written, and workers go on with what is there."""
+
+
+class DatabaseUnusableError(DatabaseUnavailableError):
+    """The file is damaged, read-only, or not to be trusted: until somebody mends it, trying again is of no use."""
 
 
 class NotOurDatabaseError(DatabaseError):

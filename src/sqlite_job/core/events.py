@@ -61,6 +61,12 @@ class WorkerExpelled(NamedTuple):
     new_id: int
 
 
+class JobStuck(NamedTuple):
+    """A job did not stop when it was told to: it was recorded as stopped, and its thread left behind."""
+
+    job: ClaimedJob
+
+
 class FunctionUnknown(NamedTuple):
     """Jobs wait in this worker's queues for a function it does not have; they are left for a worker that has it."""
 
@@ -82,6 +88,7 @@ Event = Union[
     JobsClaimed,
     JobsSettled,
     JobsRescued,
+    JobStuck,
     OutcomesStale,
     FunctionUnknown,
     StorageFailed,

@@ -22,6 +22,7 @@ class NewJob(NamedTuple):
     created_at: int
     run_at: Optional[int]
     max_tries: Optional[int]
+    timeout: Optional[int]
     codec: str
     args: bytes
     preview: Optional[str]
@@ -31,11 +32,11 @@ class NewJob(NamedTuple):
 
     def job_row(self, seq: int) -> Tuple[Any, ...]:
         """Return the values of the job's own row."""
-        return (seq, *self[:7])
+        return (seq, *self[:8])
 
     def payload_row(self, seq: int) -> Tuple[Any, ...]:
         """Return the values of the payload's row."""
-        return (seq, *self[7:12])
+        return (seq, *self[8:13])
 
 
 class ClaimedJob(NamedTuple):
@@ -48,6 +49,7 @@ class ClaimedJob(NamedTuple):
     queue: str
     function: str
     max_tries: Optional[int]
+    timeout: Optional[int]
     deaths: int
     codec: str
     args: bytes

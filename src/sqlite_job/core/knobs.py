@@ -6,12 +6,15 @@ from typing import Any, Callable, Dict, Iterator, Optional
 
 from sqlite_job.core.retries import Backoff, to_seconds
 from sqlite_job.core.serializers import find_serializer
-from sqlite_job.core.tasks import is_whole
+from sqlite_job.core.tasks import EXECUTORS, is_whole
 
 Check = Callable[[Any], Optional[str]]
 
 # A call that holds the GIL stops the heartbeat: 1.24 s were seen for one regular expression.
 _SHORTEST_LEASE = 3
+
+# Below this a limit is a mistake: a commit takes as long.
+_SHORTEST_TIMEOUT = 0.001
 
 
 def whole(least: int, *, may_be_none: bool = False) -> Check:
@@ -73,6 +76,10 @@ def serializers(value: Any) -> Optional[str]:
 
 
 CHECKS: Dict[str, Check] = {
+    "executor": one_of(*EXECUTORS),
+    "job_timeout": seconds(_SHORTEST_TIMEOUT, may_be_none=True),
+    "max_jobs_per_child": whole(1, may_be_none=True),
+    "max_rss_mb": whole(1, may_be_none=True),
     "max_jobs": whole(1),
     "max_tries": whole(1),
     "max_deaths": whole(1),

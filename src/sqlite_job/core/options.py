@@ -24,6 +24,7 @@ class JobOptions:
     delay: Optional[int] = None
     run_at: Optional[int] = None
     max_tries: Optional[int] = None
+    timeout: Optional[int] = None
     tags: Optional[str] = None
     meta: Optional[str] = None
 
@@ -41,6 +42,7 @@ def check_options(
     delay: Optional[Seconds],
     run_at: Optional[datetime],
     max_tries: Optional[int],
+    timeout: Optional[Seconds],
     tags: Iterable[str],
     meta: Optional[Mapping[str, Any]],
 ) -> JobOptions:
@@ -59,19 +61,27 @@ def check_options(
         job_id=job_id,
         queue=queue,
         priority=priority,
-        delay=None if delay is None else _delay(delay),
+        delay=None if delay is None else _duration("delay", delay),
         run_at=None if run_at is None else _moment(run_at),
         max_tries=max_tries,
+        timeout=None if timeout is None else _timeout(timeout),
         tags=_tags(tags),
         meta=None if meta is None else _meta(meta),
     )
 
 
-def _delay(delay: Seconds) -> int:
+def _duration(option: str, duration: Seconds) -> int:
     try:
-        return round(to_seconds(delay) * SECOND)
+        return round(to_seconds(duration) * SECOND)
     except (TypeError, ValueError) as error:
-        raise InvalidOptionError(f"delay: {error}") from None
+        raise InvalidOptionError(f"{option}: {error}") from None
+
+
+def _timeout(timeout: Seconds) -> int:
+    duration = _duration("timeout", timeout)
+    if not duration:
+        raise InvalidOptionError("timeout is more than 0 seconds; leave it out for no limit")
+    return duration
 
 
 def _moment(run_at: datetime) -> int:

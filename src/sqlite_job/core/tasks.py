@@ -25,7 +25,7 @@ from typing import (
 
 from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
 from sqlite_job.core.names import check_name
-from sqlite_job.core.retries import Backoff, RetryPolicy
+from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -39,6 +39,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Where a function may run; "thread" means the event loop for a coroutine function.
+EXECUTORS = ("thread", "process")
 
 _ATTRIBUTE = "__sqlite_job_options__"
 
@@ -56,6 +59,8 @@ class TaskOptions:
     backoff: Optional[Backoff] = None
     retry_on: Optional[Exceptions] = None
     give_up_on: Optional[Exceptions] = None
+    timeout: Optional[Seconds] = None
+    executor: Optional[str] = None
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot work, each as one sentence with the value and the mend."""
@@ -65,16 +70,23 @@ class TaskOptions:
                     check_name(name, kind)
                 except InvalidNameError as error:
                     yield str(error)
-        if self.priority is not None and not is_whole(self.priority):
-            yield f"priority is a whole number, not {self.priority!r}"
-        if self.max_tries is not None and not is_whole(self.max_tries, least=1):
-            yield f"max_tries is a whole number from 1, not {self.max_tries!r}"
-        if self.backoff is not None and not isinstance(self.backoff, Backoff):
-            yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
+        yield from self._wrong_numbers()
+        if self.executor not in (None, *EXECUTORS):
+            yield f"executor is {' or '.join(map(repr, EXECUTORS))}, not {self.executor!r}"
         for word in ("retry_on", "give_up_on"):
             chosen = getattr(self, word)
             if chosen is not None and not _are_exceptions(chosen):
                 yield f"{word} is an exception class or a tuple of them, not {chosen!r}"
+
+    def _wrong_numbers(self) -> Iterator[str]:
+        if self.priority is not None and not is_whole(self.priority):
+            yield f"priority is a whole number, not {self.priority!r}"
+        if self.max_tries is not None and not is_whole(self.max_tries, least=1):
+            yield f"max_tries is a whole number from 1, not {self.max_tries!r}"
+        if self.timeout is not None:
+            yield from _wrong_timeout(self.timeout)
+        if self.backoff is not None and not isinstance(self.backoff, Backoff):
+            yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
 
 
 class Task(Generic[P, T]):
@@ -113,6 +125,8 @@ def task(
     backoff: Optional[Backoff] = ...,
     retry_on: Optional[Exceptions] = ...,
     give_up_on: Optional[Exceptions] = ...,
+    timeout: Optional[Seconds] = ...,
+    executor: Optional[str] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -126,6 +140,8 @@ def task(
     backoff: Optional[Backoff] = ...,
     retry_on: Optional[Exceptions] = ...,
     give_up_on: Optional[Exceptions] = ...,
+    timeout: Optional[Seconds] = ...,
+    executor: Optional[str] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -178,6 +194,8 @@ class RegisteredTask:
     queue: Optional[str]
     priority: int
     retry: RetryPolicy
+    timeout: Optional[float] = None
+    executor: str = "thread"
 
 
 class Registry:
@@ -235,6 +253,16 @@ def as_exceptions(
     if chosen is None:
         return default
     return chosen if isinstance(chosen, tuple) else (chosen,)
+
+
+def _wrong_timeout(timeout: Seconds) -> Iterator[str]:
+    try:
+        if to_seconds(timeout) > 0:
+            return
+    except (TypeError, ValueError) as error:
+        yield f"timeout: {error}"
+        return
+    yield f"timeout is more than 0 seconds, not {timeout!r}; leave it out for no limit"
 
 
 def _are_exceptions(chosen: object) -> bool:

@@ -14,13 +14,14 @@ from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
+from sqlite_job.engine.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
 
 # A job that was claimed ahead and has not started after this time goes back: another worker may be free.
 _LONGEST_AHEAD_SECONDS = 0.25
 
-# How long interrupted jobs have to end at shutdown, after the time they were given anyway.
-_GRACE_SECONDS = 2.0
+# How long interrupted jobs have to end at shutdown: their executors kill or leave them after the grace.
+_INTERRUPT_SECONDS = GRACE_SECONDS + 0.5
 
 # Seconds between looks for functions that no settings here list.
 _UNKNOWN_LOOK_SECONDS = 5.0
@@ -84,6 +85,16 @@ class Engine:
     def keep_house(self, services: Sequence[Service]) -> None:
         """Do these now and then."""
         self._housekeeping = Housekeeping(services)
+
+    def cancel(self, seq: int, reason: Optional[str]) -> None:
+        """Stop a job that runs here, or take one back that has not started."""
+        if any(executor.stop(seq, StopCause.CANCEL, reason) for executor in self._all_executors()):
+            return
+        for executor in self._all_executors():
+            unstarted = executor.take_back()
+            executor.submit([job for job in unstarted if job.seq != seq])
+            # Returned, it is cancelled: storage knows of the wish.
+            self._unsettled += [Returned(seq, job.claim_number) for job in unstarted if job.seq == seq]
 
     def forget_held(self) -> None:
         """Drop what has not started here: the jobs were given to others."""
@@ -235,7 +246,7 @@ class Engine:
         if self._held:
             for executor in self._all_executors():
                 executor.interrupt()
-            self._settle_until(elapsed() + (_GRACE_SECONDS if self._stops == 1 else 0))
+            self._settle_until(elapsed() + (_INTERRUPT_SECONDS if self._stops == 1 else 0))
         # Threads that are still busy: their outcome will find the fence closed.
         self._unsettled += self.outbox.take()
         ended = {outcome.seq for outcome in self._unsettled}

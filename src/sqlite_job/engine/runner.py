@@ -8,14 +8,24 @@ from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tupl
 
 from sqlite_job.core.clock import SECOND, Clock
 from sqlite_job.core.context import JobContext, State, enter_job, leave_job
-from sqlite_job.core.errors import DecodeError, EncodeError, PayloadTooLargeError
+from sqlite_job.core.errors import DecodeError, EncodeError, JobTimeoutError, PayloadTooLargeError
 from sqlite_job.core.jobs import ClaimedJob
-from sqlite_job.core.outcomes import Cancelled, Completed, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import (
+    Cancelled,
+    Completed,
+    Failed,
+    FailureReport,
+    Outcome,
+    Retried,
+    Returned,
+    Snoozed,
+)
 from sqlite_job.core.previews import preview_value
 from sqlite_job.core.retries import Cancel, Snooze
 from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
 from sqlite_job.engine.failures import report_failure
+from sqlite_job.engine.stopping import Stop, StopCause
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -59,8 +69,8 @@ class Runner:
         self._options = options
         self._run_on_loop = run_on_loop
 
-    def run(self, job: ClaimedJob) -> Outcome:
-        """Run a job with a plain function to its end."""
+    def run(self, job: ClaimedJob, stop: Stop) -> Outcome:
+        """Run a job with a plain function to its end; `stop` says why it was stopped, if it was."""
         started_at = self._now()
         task = self._tasks[job.function]
         context = self._context(job, task)
@@ -72,14 +82,14 @@ class Runner:
             value = task.function(*args, **kwargs)
             outcome: Outcome = self._completed(job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
-            outcome = self._not_completed(job, task, started_at, error)
+            outcome = self._not_completed(job, stop, started_at, error)
         if self._hooks.on_end is not None:
             self._end(self._hooks.on_end, context)
         leave_job(token)
         return outcome
 
-    async def run_async(self, job: ClaimedJob, is_interrupted: Callable[[], bool]) -> Outcome:
-        """Run a job with a coroutine function to its end; a cancellation while `is_interrupted()` returns the job."""
+    async def run_async(self, job: ClaimedJob, stop: Stop) -> Outcome:
+        """Run a job with a coroutine function to its end; `stop` says why it was stopped, if it was."""
         started_at = self._now()
         task = self._tasks[job.function]
         context = self._context(job, task)
@@ -91,10 +101,7 @@ class Runner:
             value = await task.function(*args, **kwargs)
             outcome: Outcome = self._completed(job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
-            if isinstance(error, asyncio.CancelledError) and is_interrupted():
-                outcome = Returned(job.seq, job.claim_number)
-            else:
-                outcome = self._not_completed(job, task, started_at, error)
+            outcome = self._not_completed(job, stop, started_at, error)
         if self._hooks.on_end is not None:
             try:
                 await _await_hook(self._hooks.on_end, context)
@@ -102,6 +109,23 @@ class Runner:
                 _logger.exception("on_job_end failed for %r", context)
         leave_job(token)
         return outcome
+
+    def timeout_of(self, job: ClaimedJob) -> Optional[float]:
+        """Return the seconds that a try of this job may take, or None."""
+        if job.timeout is not None:
+            return job.timeout / SECOND
+        return self._tasks[job.function].timeout
+
+    def settle_stopped(self, job: ClaimedJob, stop: Stop, started_at: int, trace: str = "") -> Outcome:
+        """Return the outcome of a job that was stopped and did not complete."""
+        ended = (started_at, self._now(), job.seq, job.claim_number)
+        if stop.cause is StopCause.CANCEL:
+            return Cancelled(*ended, stop.reason or "")
+        if stop.cause is StopCause.TIMEOUT:
+            error = JobTimeoutError(self.timeout_of(job) or 0)
+            report = FailureReport(job.tries, type(error).__name__, str(error), trace)
+            return self._retried_or_failed(job, ended, error, report)
+        return Returned(job.seq, job.claim_number)
 
     def _context(self, job: ClaimedJob, task: RegisteredTask) -> JobContext:
         max_tries = task.retry.max_tries if job.max_tries is None else job.max_tries
@@ -130,7 +154,9 @@ class Runner:
         preview = preview_value(value) if self._options.preview else None
         return Completed(started_at, self._now(), job.seq, job.claim_number, encoder.name, encoded, preview)
 
-    def _not_completed(self, job: ClaimedJob, task: RegisteredTask, started_at: int, error: BaseException) -> Outcome:
+    def _not_completed(self, job: ClaimedJob, stop: Stop, started_at: int, error: BaseException) -> Outcome:
+        if stop.cause is not None:
+            return self.settle_stopped(job, stop, started_at, report_failure(error, job.tries, own_frames=1).traceback)
         ended = (started_at, self._now(), job.seq, job.claim_number)
         if isinstance(error, _FinalError):
             return Failed(*ended, report_failure(error.cause, job.tries, own_frames=_ALL_FRAMES))
@@ -138,8 +164,12 @@ class Runner:
             return Cancelled(*ended, error.reason)
         if isinstance(error, Snooze):
             return Snoozed(*ended, ended[1] + round(error.delay * SECOND))
-        report = report_failure(error, job.tries, own_frames=1)
-        delay = task.retry.delay_after(error, job.tries, job.max_tries)
+        return self._retried_or_failed(job, ended, error, report_failure(error, job.tries, own_frames=1))
+
+    def _retried_or_failed(
+        self, job: ClaimedJob, ended: Tuple[int, int, int, int], error: BaseException, report: FailureReport
+    ) -> Outcome:
+        delay = self._tasks[job.function].retry.delay_after(error, job.tries, job.max_tries)
         if delay is None:
             return Failed(*ended, report)
         return Retried(*ended, report, ended[1] + round(delay * SECOND))

@@ -19,7 +19,7 @@ from sqlite_job.core.outcomes import (
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.interface import Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
@@ -105,6 +105,21 @@ class SQLStorage:
             return status
 
         return self._write(remove)
+
+    def cancel(self, job_id: str, reason: Optional[str], now: int) -> JobStatus:
+        """Cancel a waiting job, or ask for it."""
+
+        def end(transaction: Transaction) -> JobStatus:
+            seq, status = _locate(transaction, job_id)
+            transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
+            return status
+
+        return self._write(end)
+
+    def cancel_requests(self, worker_id: int) -> List[CancelRequest]:
+        """Read which jobs of a worker are to be cancelled."""
+        rows = self._read(lambda transaction: transaction.rows(job.CANCEL_REQUESTS, worker_id))
+        return [CancelRequest(*row) for row in rows]
 
     def requeue(self, job_id: str, now: int) -> JobStatus:
         """Make a finished job pending again."""
@@ -199,10 +214,10 @@ class SQLStorage:
         outcomes: Sequence[Outcome],
         wanted: Optional[Wanted],
         now: int,
-        settle: Callable[[Transaction, int, Sequence[Outcome]], List[Outcome]],
+        settle: Callable[[Transaction, int, Sequence[Outcome], int], List[Outcome]],
         transaction: Transaction,
     ) -> Exchange:
-        stale = settle(transaction, worker_id, outcomes) if outcomes else []
+        stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
         transaction.run(job.PROMOTE, now)
         if not wanted:
             return Exchange([], stale)
@@ -231,7 +246,9 @@ class SQLStorage:
         missing: Row = ("", b"", None, None)
         return [ClaimedJob._make(chain(row[1:], payloads.get(row[1], missing))) for row in rows]
 
-    def _settle_all(self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome]) -> List[Outcome]:
+    def _settle_all(
+        self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome], now: int
+    ) -> List[Outcome]:
         completed = [outcome for outcome in outcomes if type(outcome) is Completed]
         if completed:
             if transaction.many(job.COMPLETE, [outcome[:4] for outcome in completed]) != len(completed):
@@ -240,12 +257,12 @@ class SQLStorage:
         if len(completed) == len(outcomes):
             return []
         others = [outcome for outcome in outcomes if type(outcome) is not Completed]
-        return self._settle_one_by_one(transaction, worker_id, others)
+        return self._settle_one_by_one(transaction, worker_id, others, now)
 
     def _settle_one_by_one(
-        self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome]
+        self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome], now: int
     ) -> List[Outcome]:
-        return [outcome for outcome in outcomes if not settle_one(transaction, worker_id, outcome)]
+        return [outcome for outcome in outcomes if not settle_one(transaction, worker_id, outcome, now)]
 
 
 def _locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:

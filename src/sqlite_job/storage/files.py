@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from functools import partial
 from typing import Tuple
 
-from sqlite_job.core.errors import DatabaseReplacedError, DatabaseUnavailableError, NotOurDatabaseError
+from sqlite_job.core.errors import (
+    DatabaseReplacedError,
+    DatabaseUnavailableError,
+    DatabaseUnusableError,
+    NotOurDatabaseError,
+)
 
 _PRIVATE = 0o600
 _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -54,16 +61,16 @@ def check_file(path: str) -> Identity:
     if found.st_nlink > 1:
         # SQLite finds -wal and -shm by name: two names of one file mean two journals, and a corrupt database.
         message = f"The database {path!r} has {found.st_nlink} hard links; remove all but one"
-        raise DatabaseUnavailableError(message)
+        raise DatabaseUnusableError(message)
     if os.name == "posix" and found.st_mode & _OTHERS_CAN_WRITE:
         message = (
             f"The database {path!r} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}), "
             f"and who can write it can run code as the worker; run: chmod go-w {path}"
         )
-        raise DatabaseUnavailableError(message)
+        raise DatabaseUnusableError(message)
     if not os.access(path, os.R_OK | os.W_OK):
         message = f"The database {path!r} cannot be read and written by this user; check its owner and mode"
-        raise DatabaseUnavailableError(message)
+        raise DatabaseUnusableError(message)
     return (found.st_dev, found.st_ino)
 
 
@@ -90,6 +97,18 @@ def size_of(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def read_of_system(path: str) -> str:
+    """Return the text of a file below /proc, or nothing where there is none; no database can be there."""
+    assert path.startswith("/proc/"), path  # noqa: S101 - see the top of this file
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            return os.fsdecode(b"".join(iter(partial(os.read, descriptor, 65536), b"")))
+        finally:
+            os.close(descriptor)
+    return ""
 
 
 def _explain_creation(path: str, error: OSError) -> str:

@@ -58,6 +58,13 @@ class QueueCount(NamedTuple):
     jobs: int
 
 
+class CancelRequest(NamedTuple):
+    """A wish to cancel a running job."""
+
+    seq: int
+    reason: Optional[str]
+
+
 class WorkerRow(NamedTuple):
     """A registered worker."""
 
@@ -145,6 +152,18 @@ class Storage(Protocol):
 
         Raises JobNotFoundError, or JobStateError for a running job.
         """
+        ...
+
+    def cancel(self, job_id: str, reason: Optional[str], now: int) -> JobStatus:
+        """Cancel a waiting job, or note the wish for a running one; returns the status it had.
+
+        A running job that ends without having completed is then cancelled, whatever else its outcome says. A finished
+        job is left as it is. Raises JobNotFoundError.
+        """
+        ...
+
+    def cancel_requests(self, worker_id: int) -> List[CancelRequest]:
+        """Return the wishes to cancel jobs that this worker holds."""
         ...
 
     def requeue(self, job_id: str, now: int) -> JobStatus:

@@ -47,6 +47,6 @@ def _rescue_from(worker_id: int, now: int, max_deaths: int, transaction: Transac
         is_final = deaths + 1 >= max_deaths
         message = f"worker {worker_id} died, or was cut off, while it held this job"
         report = FailureReport(tries, "WorkerDied", message, "")
-        settle_one(transaction, worker_id, Died(started_at, now, seq, claim_number, report, is_final))
+        settle_one(transaction, worker_id, Died(started_at, now, seq, claim_number, report, is_final), now)
         rescued.append(RescuedJob(job_id, function, deaths + 1, worker_id, is_final))
     return rescued

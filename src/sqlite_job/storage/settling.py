@@ -9,9 +9,16 @@ from sqlite_job.storage.sql import failure, job, result
 from sqlite_job.storage.transaction import Transaction
 
 
-def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome) -> bool:
-    """Record how a run ended; False, with nothing changed, when the job was taken from this worker meanwhile."""
-    return _SETTLERS[type(outcome)](transaction, worker_id, outcome)
+def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome, now: int) -> bool:
+    """Record how a run ended; False, with nothing changed, when the job was taken from this worker meanwhile.
+
+    A job that would wait again, and whose cancellation was asked for while it ran, is cancelled instead.
+    """
+    if not _SETTLERS[type(outcome)](transaction, worker_id, outcome):
+        return False
+    if type(outcome) in _MAY_WAIT_AGAIN:
+        transaction.run(job.CANCEL_IF_REQUESTED, now, outcome.seq)
+    return True
 
 
 def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> bool:
@@ -74,3 +81,5 @@ _SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
     Died: _die,
     Returned: _return,
 }
+
+_MAY_WAIT_AGAIN = frozenset({Retried, Snoozed, Died, Returned})

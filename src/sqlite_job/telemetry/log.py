@@ -12,6 +12,7 @@ from sqlite_job.core.events import (
     JobsClaimed,
     JobsRescued,
     JobsSettled,
+    JobStuck,
     OutcomesStale,
     StorageFailed,
     WorkerExpelled,
@@ -122,6 +123,14 @@ def _died(job: ClaimedJob, outcome: Died) -> None:
     logger.error("Died %s %s: %s; %s", job.function, job.id, outcome.failure.message, then)
 
 
+def _stuck(event: JobStuck) -> None:
+    logger.error(
+        "%s %s did not stop when it was told to; its thread is left behind, and runs on until this worker ends",
+        event.job.function,
+        event.job.id,
+    )
+
+
 def _unknown(event: FunctionUnknown) -> None:
     logger.warning(
         "Jobs wait for a function %r, which this worker does not have%s; they stay pending for one that does",
@@ -188,6 +197,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     JobsClaimed: _claimed,
     OutcomesStale: _stale,
     JobsRescued: _rescued,
+    JobStuck: _stuck,
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,
     StorageFailed: _storage_failed,

@@ -1,11 +1,12 @@
-"""Call the functions of jobs: in threads, or on an event loop."""
+"""Call the functions of jobs: in threads, on an event loop, or in processes of their own."""
 
 from __future__ import annotations
 
-from typing import Callable, List, Protocol, Sequence
+from typing import Callable, List, Optional, Protocol, Sequence
 
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
+from sqlite_job.engine.stopping import StopCause
 
 Report = Callable[[Outcome], None]
 
@@ -19,6 +20,14 @@ class Executor(Protocol):
 
     def take_back(self) -> List[ClaimedJob]:
         """Return the jobs that have not started; they will not start here any more."""
+        ...
+
+    def stop(self, seq: int, cause: StopCause, reason: Optional[str] = None) -> bool:
+        """Make one running job end soon, by raising in it or by signals; False when it does not run here.
+
+        Its outcome is that of `cause`, unless it completes all the same; one that does not stop is recorded as stopped
+        after a grace, and left behind or killed.
+        """
         ...
 
     def interrupt(self) -> None:

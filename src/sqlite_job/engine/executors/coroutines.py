@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import Any, Awaitable, Callable, Coroutine, Deque, List, Sequence, Set
+from typing import Any, Awaitable, Callable, Coroutine, Deque, Dict, List, Optional, Sequence
 
+from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.engine.executors import Report
+from sqlite_job.engine.stopping import GRACE_SECONDS, Stop, StopCause
 
-RunAsync = Callable[[ClaimedJob, Callable[[], bool]], Coroutine[Any, Any, Outcome]]
-
-# How long cancelled coroutines have to clean up before they are abandoned.
-_GRACE_SECONDS = 2.0
+RunAsync = Callable[[ClaimedJob, Stop], Coroutine[Any, Any, Outcome]]
 
 
 class EventLoopThread:
@@ -33,7 +32,7 @@ class EventLoopThread:
     def close(self) -> None:
         """Cancel what still runs, and end the thread; one whose loop is blocked by a job is abandoned."""
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(_GRACE_SECONDS + 1)
+        self._thread.join(GRACE_SECONDS + 1)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -42,7 +41,7 @@ class EventLoopThread:
         for task in left:
             task.cancel()
         if left:
-            self.loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_SECONDS))
+            self.loop.run_until_complete(asyncio.wait(left, timeout=GRACE_SECONDS))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
@@ -50,15 +49,30 @@ class EventLoopThread:
 class CoroutineExecutor:
     """Runs a bounded number of coroutines at once, each a task of the loop."""
 
-    def __init__(self, run: RunAsync, report: Report, slots: int, thread: EventLoopThread) -> None:
-        """Run jobs with `run`, which never raises, and hand each outcome to `report`."""
+    def __init__(
+        self,
+        run: RunAsync,
+        report: Report,
+        slots: int,
+        thread: EventLoopThread,
+        *,
+        clock: Clock,
+        settle_stopped: Callable[[ClaimedJob, Stop, int], Outcome],
+        timeout_of: Callable[[ClaimedJob], Optional[float]],
+    ) -> None:
+        """Run jobs with `run`, which never raises, and hand each outcome to `report`.
+
+        `settle_stopped` says what becomes of a job that did not end when it was told to.
+        """
         self._run = run
         self._report = report
         self._slots = slots
         self._loop = thread.loop
+        self._now = clock.now
+        self._settle_stopped = settle_stopped
+        self._timeout_of = timeout_of
         self._waiting: Deque[ClaimedJob] = deque()
-        self._running: Set[asyncio.Task[None]] = set()
-        self._is_interrupted = False
+        self._running: Dict[int, _Running] = {}
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Take jobs, to be started in this order."""
@@ -74,10 +88,17 @@ class CoroutineExecutor:
             except IndexError:
                 return unstarted
 
+    def stop(self, seq: int, cause: StopCause, reason: Optional[str] = None) -> bool:
+        """Cancel the job's task; False when it does not run here."""
+        if seq not in self._running:
+            return False
+        self._loop.call_soon_threadsafe(self._stop, seq, cause, reason)
+        return True
+
     def interrupt(self) -> None:
         """Cancel what runs."""
-        self._is_interrupted = True
-        self._loop.call_soon_threadsafe(self._cancel_all)
+        for seq in list(self._running):
+            self.stop(seq, StopCause.SHUTDOWN)
 
     def close(self) -> None:
         """Do nothing more: the loop's thread ends what is left."""
@@ -88,24 +109,48 @@ class CoroutineExecutor:
                 job = self._waiting.popleft()
             except IndexError:
                 return
-            task = self._loop.create_task(self._run_one(job))
-            self._running.add(task)
-            task.add_done_callback(self._free)
+            running = self._running[job.seq] = _Running(job, self._now())
+            running.task = self._loop.create_task(self._run_one(running))
 
-    async def _run_one(self, job: ClaimedJob) -> None:
-        self._report(await self._run(job, self._was_interrupted))
+    async def _run_one(self, running: _Running) -> None:
+        job = running.job
+        timeout = self._timeout_of(job)
+        timer = (
+            None if timeout is None else self._loop.call_later(timeout, self._stop, job.seq, StopCause.TIMEOUT, None)
+        )
+        outcome = await self._run(job, running.stop)
+        if timer is not None:
+            timer.cancel()
+        self._free(running, outcome)
 
-    def _free(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if self._waiting:
-            self._fill()
+    def _free(self, running: _Running, outcome: Outcome) -> None:
+        # One that was left behind has been settled, and its slot given to another.
+        if self._running.get(running.job.seq) is running:
+            del self._running[running.job.seq]
+            self._report(outcome)
+            if self._waiting:
+                self._fill()
 
-    def _was_interrupted(self) -> bool:
-        return self._is_interrupted
+    def _stop(self, seq: int, cause: StopCause, reason: Optional[str]) -> None:
+        running = self._running.get(seq)
+        if running is not None and running.task is not None and running.stop.set(cause, reason):
+            running.task.cancel()
+            self._loop.call_later(GRACE_SECONDS, self._leave_behind, running)
 
-    def _cancel_all(self) -> None:
-        for task in list(self._running):
-            task.cancel()
+    def _leave_behind(self, running: _Running) -> None:
+        self._free(running, self._settle_stopped(running.job, running.stop, running.started_at))
+
+
+class _Running:
+    """A job and its task."""
+
+    __slots__ = ("job", "started_at", "stop", "task")
+
+    def __init__(self, job: ClaimedJob, started_at: int) -> None:
+        self.job = job
+        self.started_at = started_at
+        self.stop = Stop()
+        self.task: Optional[asyncio.Task[None]] = None
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Callable, List, Optional, Sequence
 
+from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.engine.executors import Report
+from sqlite_job.engine.stopping import GRACE_SECONDS, Stop, StopCause, StopRequested
 
 # A thread whose job has ended needs microseconds to leave; one that is stuck in a job is left behind.
 _JOIN_SECONDS = 0.5
+
+Run = Callable[[ClaimedJob, Stop], Outcome]
+SettleStopped = Callable[[ClaimedJob, Stop, int], Outcome]
 
 
 class ThreadExecutor:
     """A fixed number of threads that share one inbox; they start with the first job."""
 
-    def __init__(self, run: Callable[[ClaimedJob], Outcome], report: Report, slots: int) -> None:
-        """Run jobs with `run`, which never raises, and hand each outcome to `report`."""
+    def __init__(
+        self,
+        run: Run,
+        report: Report,
+        slots: int,
+        *,
+        clock: Clock,
+        settle_stopped: SettleStopped,
+        timeout_of: Optional[Callable[[ClaimedJob], Optional[float]]],
+        on_stuck: Callable[[ClaimedJob], None],
+    ) -> None:
+        """Run jobs with `run`, which never raises, and hand each outcome to `report`.
+
+        `settle_stopped` says what becomes of a job that did not end when it was told to, and `on_stuck` is told of it.
+        `timeout_of` is None where no function has a time limit, for speed.
+        """
         self._run = run
         self._report = report
         self._slots = slots
+        self._now = clock.now
+        self._settle_stopped = settle_stopped
+        self._timeout_of = timeout_of
+        self._on_stuck = on_stuck
         self._inbox: SimpleQueue[Optional[ClaimedJob]] = SimpleQueue()
-        self._threads: List[threading.Thread] = []
+        self._threads: List[_SlotThread] = []
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Take jobs, to be started in this order."""
-        if not self._threads:
-            self._start()
+        while len(self._threads) < self._slots:
+            self._threads.append(_SlotThread(self._work, len(self._threads)))
         put = self._inbox.put
         for job in jobs:
             put(job)
@@ -44,28 +69,108 @@ class ThreadExecutor:
             if job is not None:
                 unstarted.append(job)
 
+    def stop(self, seq: int, cause: StopCause, reason: Optional[str] = None) -> bool:
+        """Raise StopRequested in the thread that runs the job; False when it does not run here."""
+        for slot in self._threads:
+            job = slot.job
+            if job is not None and job.seq == seq:
+                with slot.lock:
+                    if slot.job is job and slot.stop.set(cause, reason):
+                        slot.raise_in_job()
+                        _later(GRACE_SECONDS, partial(self._leave_behind, slot, job))
+                return True
+        return False
+
     def interrupt(self) -> None:
-        """Do nothing: a thread cannot be told to end from outside."""
+        """Raise StopRequested in all threads that run jobs."""
+        for slot in self._threads:
+            job = slot.job
+            if job is not None:
+                self.stop(job.seq, StopCause.SHUTDOWN)
 
     def close(self) -> None:
         """End the threads that are free."""
         for _ in self._threads:
             self._inbox.put(None)
-        for thread in self._threads:
-            thread.join(_JOIN_SECONDS)
+        for slot in self._threads:
+            slot.thread.join(_JOIN_SECONDS)
         self._threads = []
 
-    def _start(self) -> None:
-        for number in range(self._slots):
-            # Daemons: a job that never ends must not keep the process from ending.
-            thread = threading.Thread(target=self._work, name=f"sqlite-job-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _work(self) -> None:
-        take, run, report = self._inbox.get, self._run, self._report
+    def _work(self, slot: _SlotThread) -> None:
+        take, run, report, now = self._inbox.get, self._run, self._report, self._now
+        timeout_of = self._timeout_of
         while True:
             job = take()
             if job is None:
                 return
-            report(run(job))
+            slot.started_at = now()
+            slot.job = job
+            timer = None if timeout_of is None else self._start_timer(job, timeout_of(job))
+            try:
+                outcome = run(job, slot.stop)
+            except StopRequested:  # it came too late for the job, and too early for what follows
+                outcome = self._settle_stopped(job, slot.stop, slot.started_at)
+            slot.job = None
+            if slot.stop.cause is not None:
+                slot.end_stopped()
+                if slot.is_left_behind:
+                    return
+                slot.stop = Stop()
+            if timer is not None:
+                timer.cancel()
+            report(outcome)
+
+    def _start_timer(self, job: ClaimedJob, seconds: Optional[float]) -> Optional[threading.Timer]:
+        if seconds is None:
+            return None
+        return _later(seconds, partial(self.stop, job.seq, StopCause.TIMEOUT))
+
+    def _leave_behind(self, slot: _SlotThread, job: ClaimedJob) -> None:
+        """Record a job that did not stop, and replace its thread: what it still does counts no more."""
+        with slot.lock:
+            if slot.job is not job:
+                return
+            slot.is_left_behind = True
+        self._threads[self._threads.index(slot)] = _SlotThread(self._work, slot.number)
+        self._report(self._settle_stopped(job, slot.stop, slot.started_at))
+        self._on_stuck(job)
+
+
+class _SlotThread:
+    """A thread and the job it runs now."""
+
+    def __init__(self, work: Callable[[_SlotThread], None], number: int) -> None:
+        self.number = number
+        self.job: Optional[ClaimedJob] = None
+        self.started_at = 0
+        self.stop = Stop()
+        self.lock = threading.Lock()
+        self.is_left_behind = False
+        # A daemon: a job that never ends must not keep the process from ending.
+        self.thread = threading.Thread(target=work, args=(self,), name=f"sqlite-job-{number}", daemon=True)
+        self.thread.start()
+
+    def raise_in_job(self) -> None:
+        """Make the thread raise at its next bytecode; a call into C is not interrupted."""
+        assert self.thread.ident is not None  # noqa: S101 - it was started
+        _set_async_exception(self.thread.ident, ctypes.py_object(StopRequested))
+
+    def end_stopped(self) -> None:
+        """Take back an exception that has not been raised yet: it was for the job, not for what runs next."""
+        assert self.thread.ident is not None  # noqa: S101 - it was started
+        try:
+            with self.lock:
+                _set_async_exception(self.thread.ident, None)
+        except StopRequested:
+            pass
+
+
+def _set_async_exception(ident: int, exception: Optional[ctypes.py_object]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)
+
+
+def _later(seconds: float, call: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, column, delete, func, literal_column, select, table, update
 
-from sqlite_job.core.states import FINAL, JobStatus
+from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
@@ -24,7 +24,7 @@ _NULL: Any = literal_column("NULL")
 _FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_number == given("claim_number"))
 
 # In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
-_NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries")
+_NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
 
 ENQUEUE = Insert(job, *_NEW, status=_PENDING)
 
@@ -65,6 +65,7 @@ CLAIM = Statement(
         job.c.queue,
         job.c.function,
         job.c.max_tries,
+        job.c.timeout,
         job.c.deaths,
     ),
     *names("now", "worker_id", "queue", "functions", "room"),
@@ -143,6 +144,45 @@ CANCEL_RUNNING = Statement(
         worker_id=_NULL,
     ),
     *names("started_at", "finished_at", "reason", "seq", "claim_number"),
+)
+
+CANCEL_WAITING = Statement(
+    update(job)
+    .where(
+        job.c.seq == given("seq"),
+        job.c.status.in_([status_literal(status) for status in JobStatus if status in WAITING]),
+    )
+    .values(status=_CANCELLED, finished_at=given("now"), cancel_reason=given("reason")),
+    *names("now", "reason", "seq"),
+)
+
+REQUEST_CANCEL = Statement(
+    update(job)
+    .where(job.c.seq == given("seq"), job.c.status == _RUNNING)
+    .values(cancel_requested_at=given("now"), cancel_reason=given("reason")),
+    *names("now", "reason", "seq"),
+)
+
+# After a running job became a waiting one again, whose cancellation had been asked for.
+CANCEL_IF_REQUESTED = Statement(
+    update(job)
+    .where(
+        job.c.seq == given("seq"),
+        job.c.status.in_([status_literal(status) for status in JobStatus if status in WAITING]),
+        job.c.cancel_requested_at.is_not(None),
+    )
+    .values(status=_CANCELLED, finished_at=given("now")),
+    *names("now", "seq"),
+)
+
+# Index: held.
+CANCEL_REQUESTS = Statement(
+    select(job.c.seq, job.c.cancel_reason).where(
+        job.c.status == _RUNNING,
+        job.c.worker_id == given("worker_id"),
+        job.c.cancel_requested_at.is_not(None),
+    ),
+    *names("worker_id"),
 )
 
 # The try is given back: the job did not run, or not to its end.

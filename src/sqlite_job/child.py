@@ -1,0 +1,159 @@
+"""Be a job process: load the settings, run one job after the other, end with the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import Any, Awaitable, Optional
+
+from sqlite_job.core.clock import SystemClock
+from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.engine.executors.frames import Channel, pack_outcome
+from sqlite_job.engine.failures import report_failure
+from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.runner import Runner
+from sqlite_job.engine.stopping import Stop, StopCause, StopRequested
+from sqlite_job.settings import WorkerSettings
+from sqlite_job.settings_address import Address, load_settings
+from sqlite_job.wiring import make_runner
+
+_PR_SET_PDEATHSIG = 1
+
+_logger = logging.getLogger("sqlite_job")
+
+
+def main(descriptor: int) -> None:
+    """Serve the worker at the other end of this socket until it closes it."""
+    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=descriptor))
+    _, module, qualname, file, location, level = channel.receive()
+    _die_with(parent)
+    _send_logs(channel, level)
+    try:
+        settings = load_settings(Address(module, qualname, file), location)
+        loop = _MainThreadLoop()
+        hooks = Hooks(settings.hooks, lambda: loop)
+        hooks.call("on_startup")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker must hear of it
+        report = report_failure(error, 0)
+        channel.send(
+            ("broken", f"a job process could not start: {report.error_type}: {report.message}\n{report.traceback}")
+        )
+        sys.exit(1)
+    channel.send(("ready",))
+    try:
+        _JobProcess(channel, settings, hooks, loop).serve()
+    finally:
+        hooks.call("on_shutdown")
+
+
+class _JobProcess:
+    """The one job that runs here, and the signal that stops it."""
+
+    def __init__(self, channel: Channel, settings: WorkerSettings, hooks: Hooks, loop: _MainThreadLoop) -> None:
+        self._channel = channel
+        self._tasks = settings.registry.tasks
+        self._runner: Runner = make_runner(settings, hooks, SystemClock())
+        self._loop = loop
+        self._stop = Stop()
+        self._is_running = False
+        signal.signal(signal.SIGTERM, self._stop_job)
+
+    def serve(self) -> None:
+        """Run what comes, until the worker is gone."""
+        while True:
+            try:
+                job = ClaimedJob(*self._channel.receive())
+            except EOFError:
+                return
+            self._channel.send(("done", *pack_outcome(self._run(job))))
+
+    def _run(self, job: ClaimedJob) -> Outcome:
+        self._stop = Stop()
+        try:
+            self._is_running = True
+            if self._tasks[job.function].is_coroutine:
+                outcome: Outcome = self._loop.run(self._runner.run_async(job, self._stop))
+            else:
+                outcome = self._runner.run(job, self._stop)
+            self._is_running = False
+        except StopRequested:  # it came when the job had just ended
+            outcome = Returned(job.seq, job.claim_number)
+        return outcome
+
+    def _stop_job(self, _number: int, _frame: Optional[FrameType]) -> None:
+        # The worker knows why: what this process says of it is not used.
+        if not self._is_running or not self._stop.set(StopCause.SHUTDOWN):
+            return
+        self._is_running = False
+        if not self._loop.cancel_current():
+            raise StopRequested
+
+
+class _MainThreadLoop:
+    """An event loop in the main thread, where signals arrive."""
+
+    def __init__(self) -> None:
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._task: Optional[asyncio.Task[Any]] = None
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        if threading.current_thread() is not threading.main_thread():
+            return asyncio.run_coroutine_threadsafe(_as_coroutine(awaitable), self._loop).result()
+        self._task = self._loop.create_task(_as_coroutine(awaitable))
+        try:
+            return self._loop.run_until_complete(self._task)
+        finally:
+            self._task = None
+
+    def cancel_current(self) -> bool:
+        """Cancel what runs on the loop; False when nothing does."""
+        if self._task is None or self._loop is None:
+            return False
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        return True
+
+
+class _LogsToWorker(logging.Handler):
+    """Sends log records to the worker as text, so that they end where the worker's own do."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # the worker is gone: nobody reads them
+            self._channel.send(("log", record.name, record.levelno, self.format(record)))
+
+
+def _send_logs(channel: Channel, level: int) -> None:
+    root = logging.getLogger()
+    root.addHandler(_LogsToWorker(channel))
+    root.setLevel(level)
+    logging.getLogger("sqlite_job").setLevel(level)
+
+
+def _die_with(parent: int) -> None:
+    """End when the worker does, even inside a call into C that never looks at anything."""
+    if sys.platform == "linux":
+        # Of the thread that started this process: a slot's thread, which lives as long as its child.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable

@@ -1,0 +1,81 @@
+"""Speak with a job process: one message after the other on a socket.
+
+A message is a tuple of Python's plain types, by marshal: both ends are the same interpreter, it cannot hold an
+exception or any other object, and it is quick.
+"""
+
+from __future__ import annotations
+
+import marshal
+import select
+import socket
+import struct
+from typing import Any, Optional, Tuple
+
+from sqlite_job.core.clock import elapsed
+from sqlite_job.core.outcomes import Cancelled, Completed, Failed, FailureReport, Outcome, Retried, Returned, Snoozed
+
+Message = Tuple[Any, ...]
+
+_LENGTH = struct.Struct("!I")
+
+_OUTCOMES = {kind.__name__: kind for kind in (Completed, Failed, Retried, Snoozed, Cancelled, Returned)}
+_WITH_REPORT = frozenset({"Failed", "Retried"})
+
+
+class Channel:
+    """One end of the socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """Take over an end."""
+        self._end = end
+        self._poll = select.poll()
+        self._poll.register(end, select.POLLIN)
+        self._buffer = bytearray()
+
+    def send(self, message: Message) -> None:
+        """Send a message; raises OSError when the other end is gone."""
+        data = marshal.dumps(message)
+        self._end.sendall(_LENGTH.pack(len(data)) + data)
+
+    def receive(self, deadline: Optional[float] = None) -> Message:
+        """Return the next message; raises TimeoutError at the deadline (of `elapsed`), EOFError at the end."""
+        while True:
+            message = self._take()
+            if message is not None:
+                return message
+            if deadline is not None and not self._poll.poll(max(deadline - elapsed(), 0) * 1000):
+                raise TimeoutError
+            data = self._end.recv(65536)
+            if not data:
+                raise EOFError
+            self._buffer += data
+
+    def close(self) -> None:
+        """Close this end, which the other one takes as the end."""
+        self._end.close()
+
+    def _take(self) -> Optional[Message]:
+        buffer = self._buffer
+        if len(buffer) < _LENGTH.size:
+            return None
+        end = _LENGTH.size + _LENGTH.unpack_from(buffer)[0]
+        if len(buffer) < end:
+            return None
+        message: Message = marshal.loads(memoryview(buffer)[_LENGTH.size : end])  # noqa: S302 - our own child
+        self._buffer = buffer[end:]
+        return message
+
+
+def pack_outcome(outcome: Outcome) -> Message:
+    """Return an outcome as a message."""
+    kind = type(outcome).__name__
+    return (kind, *(tuple(field) if isinstance(field, FailureReport) else field for field in outcome))
+
+
+def unpack_outcome(kind: str, *fields: Any) -> Outcome:
+    """Return the outcome of a message."""
+    if kind in _WITH_REPORT:
+        started_at, finished_at, seq, claim_number, report, *rest = fields
+        fields = (started_at, finished_at, seq, claim_number, FailureReport(*report), *rest)
+    return _OUTCOMES[kind](*fields)
