@@ -28,6 +28,9 @@ BENCHMARKS: Dict[str, Callable[[Sizes, Path], Iterator[Figure]]] = {
 
 RESULTS = Path(__file__).parent / "results"
 
+# From here on a benchmark, which needs one CPU or two, has to wait for its turn on a small machine.
+_BUSY = 0.5
+
 # In a document, the table stands between these two lines.
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -37,6 +40,8 @@ def main(arguments: List[str]) -> None:
     facts = machine.describe()
     figures: List[Figure] = []
     console, table = report.make_console(), report.make_table()
+    if machine.load() > _BUSY:
+        console.print(f"Others use this machine (load {machine.load():.1f}): the figures will scatter.", style="yellow")
     with Live(table, console=console), tempfile.TemporaryDirectory(
         prefix="sqlite-job-bench-", dir=options.folder
     ) as place:

@@ -3,20 +3,23 @@
 Timed inside the worker's process, from the event that it has started (the next thing is the first claim) to the event
 that the last results are committed; the raw loop from its first claim to its last commit. Not in it: the start of the
 interpreter, imports, opening the database.
+
+The CPU that both need for a job is shown too. On a busy machine it is the better guide: the worker has more threads
+than the raw loop, and so gets more of a CPU that is fought for.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
-from benchmarks import child, raw
+from benchmarks import child, clocks, raw
 from benchmarks.check import check_drained, expect
-from benchmarks.figures import Figure, Goal, rates
+from benchmarks.clocks import Clocks
+from benchmarks.figures import Figure, Goal
 from benchmarks.jobs import FUNCTIONS, settings
 from benchmarks.sizes import Sizes
 from sqlite_job import SQLiteJob, Worker, WorkerSettings, call
@@ -48,31 +51,36 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
         jobs = sizes.naps if case.function == "nap" else sizes.drain
         template = folder / "template.db"
         child.call(fill, path=str(template), function=case.function, jobs=jobs)
-        yardstick = _bare_threads if case.function == "nap" else _raw
-        seconds = [_pair(case, template, jobs, yardstick, is_raw_first=n % 2 == 0) for n in range(sizes.repeat)]
-        ours, compared = ([pair[side] for pair in seconds] for side in (0, 1))
-        ours, compared = rates(jobs, ours), rates(jobs, compared)
-        yield Figure("drain", case.what, "jobs/s", jobs, ours, compared, case.goal, case.yardstick)
+        pairs = [_pair(case, template, jobs, is_raw_first=number % 2 == 0) for number in range(sizes.repeat)]
         template.unlink()
+        yield from _figures(case, jobs, [pair.ours for pair in pairs], [pair.raw for pair in pairs])
+
+
+def _figures(case: Case, jobs: int, ours: List[Clocks], compared: List[Clocks]) -> Iterator[Figure]:
+    walls = ([jobs / one.wall for one in side] for side in (ours, compared))
+    yield Figure("drain", case.what, "jobs/s", jobs, *walls, case.goal, case.yardstick)
+    if case.yardstick == "raw":
+        cpus = ([1e6 * one.cpu / jobs for one in side] for side in (ours, compared))
+        yield Figure("drain", f"CPU, {case.what}", "us/job", jobs, *cpus)
 
 
 class Stopwatch:
     """A subscriber that runs from the worker's start to its last commit."""
 
     def __init__(self) -> None:
-        self._began = self._ended = 0.0
+        self._began = self._ended = Clocks(0, 0)
         self.turns = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, JobsSettled):
-            self._ended = time.perf_counter()
+            self._ended = clocks.read()
             self.turns += 1
         elif isinstance(event, WorkerStarted):
-            self._began = time.perf_counter()
+            self._began = clocks.read()
 
     @property
-    def seconds(self) -> float:
-        return self._ended - self._began
+    def elapsed(self) -> Clocks:
+        return self._ended.since(self._began)
 
 
 def fill(path: str, function: str, jobs: int) -> None:
@@ -82,8 +90,8 @@ def fill(path: str, function: str, jobs: int) -> None:
     queue.close()
 
 
-def drain_by_worker(path: str, durability: str, functions: List[str], jobs: int) -> float:
-    return run_burst(settings(path, durability, *functions), jobs).seconds
+def drain_by_worker(path: str, durability: str, functions: List[str], jobs: int) -> Clocks:
+    return run_burst(settings(path, durability, *functions), jobs).elapsed
 
 
 def run_burst(chosen: WorkerSettings, jobs: int) -> Stopwatch:
@@ -96,50 +104,58 @@ def run_burst(chosen: WorkerSettings, jobs: int) -> Stopwatch:
     return stopwatch
 
 
-def drain_by_hand(path: str, durability: str, jobs: int) -> float:
+def drain_by_hand(path: str, durability: str, jobs: int) -> Clocks:
     connection = raw.connect(path, durability)
     # The loop awaits nothing: a coroutine function is measured against the plain one that does the same.
     functions = {**FUNCTIONS, "async_echo": FUNCTIONS["echo"]}
-    began = time.perf_counter()
+    began = clocks.read()
     ran = raw.drain(connection, functions)
-    seconds = time.perf_counter() - began
+    elapsed = clocks.read().since(began)
     connection.close()
     expect(ran == jobs, f"the raw loop ran {ran:,} of {jobs:,} jobs")
-    return seconds
+    return elapsed
 
 
-def _pair(case: Case, template: Path, jobs: int, yardstick: Callable[..., float], *, is_raw_first: bool) -> List[float]:
-    """Return our seconds and the yardstick's, measured one right after the other."""
+class Pair(NamedTuple):
+    """What both sides took, one right after the other."""
+
+    ours: Clocks
+    raw: Clocks
+
+
+def _pair(case: Case, template: Path, jobs: int, *, is_raw_first: bool) -> Pair:
     if is_raw_first:
-        compared = yardstick(case, template, jobs)
-        return [_ours(case, template, jobs), compared]
-    return [_ours(case, template, jobs), yardstick(case, template, jobs)]
+        compared = _compared(case, template, jobs)
+        return Pair(_ours(case, template, jobs), compared)
+    return Pair(_ours(case, template, jobs), _compared(case, template, jobs))
 
 
-def _ours(case: Case, template: Path, jobs: int) -> float:
+def _ours(case: Case, template: Path, jobs: int) -> Clocks:
     return _on_copy(template, jobs, drain_by_worker, durability=case.durability, functions=case.functions)
 
 
-def _raw(case: Case, template: Path, jobs: int) -> float:
+def _compared(case: Case, template: Path, jobs: int) -> Clocks:
+    if case.function == "nap":
+        return _bare_threads(jobs)
     return _on_copy(template, jobs, drain_by_hand, durability=case.durability)
 
 
-def _bare_threads(_case: Case, _template: Path, jobs: int) -> float:
-    began = time.perf_counter()
+def _bare_threads(jobs: int) -> Clocks:
+    began = clocks.read()
     with ThreadPoolExecutor(WorkerSettings.max_jobs) as pool:
         expect(list(pool.map(FUNCTIONS["nap"], range(jobs))) == list(range(jobs)), "the threads returned nonsense")
-    return time.perf_counter() - began
+    return clocks.read().since(began)
 
 
-def _on_copy(template: Path, jobs: int, function: Callable[..., float], /, **arguments: Any) -> float:
+def _on_copy(template: Path, jobs: int, function: Callable[..., Clocks], /, **arguments: Any) -> Clocks:
     path = template.with_name("drained.db")
     shutil.copy(str(template), str(path))
     _flush(path)
-    seconds: float = child.call(function, path=str(path), jobs=jobs, **arguments)
+    elapsed = Clocks(*child.call(function, path=str(path), jobs=jobs, **arguments))
     check_drained(str(path), range(jobs))
     for left in path.parent.glob("drained.db*"):
         left.unlink()
-    return seconds
+    return elapsed
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, List, Mapping, NamedTuple, Optional
 
 
 class Goal(NamedTuple):
@@ -50,10 +50,6 @@ class Figure(NamedTuple):
     @property
     def is_judged_by_ratio(self) -> bool:
         return bool(self.raw) and (self.goal is None or self.goal.is_of_ratio)
-
-
-def rates(count: int, seconds: Sequence[float]) -> List[float]:
-    return [count / one for one in seconds]
 
 
 def at_most(bound: float) -> Goal:

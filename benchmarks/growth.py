@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import random
 import sqlite3
 import time
 from pathlib import Path
@@ -29,8 +30,8 @@ from sqlite_job.storage.opening import locate, open_storage
 ROOM = 100
 DURABILITY = "normal"
 
-# Nobody of that name is registered: there is no worker, only its exchanges.
-_WORKER_ID = 1
+# Longer than any of this takes: nobody renews it.
+_LEASE = 3600 * 1_000_000
 
 _BUILT_AT_ONCE = 10_000
 _YEAR = 365 * 24 * 3600 * 1_000_000
@@ -84,11 +85,24 @@ def sample(paths: Dict[str, str], exchanges: int, enqueues: int) -> Dict[str, Di
 
 
 def _median_costs(measured: Dict[str, Iterator[float]]) -> Dict[str, float]:
-    """Let all take one step after the other, until they end; each step gives what it cost."""
-    steps = list(zip(*measured.values()))
-    for left in measured.values():
-        expect(next(left, None) is None, "one database had more to do than another")
-    return {others: median(costs) for others, costs in zip(measured, zip(*steps))}
+    """Let all take one step after the other, until they end; each step gives what it cost.
+
+    In a new order each time: a scheduler that interrupts us every few milliseconds would hit the same one each time.
+    """
+    costs: Dict[str, List[float]] = {others: [] for others in measured}
+    left = list(measured.items())
+    while left:
+        random.shuffle(left)
+        left = [(others, steps) for others, steps in left if _take(steps, costs[others])]
+    return {others: median(found) for others, found in costs.items()}
+
+
+def _take(steps: Iterator[float], costs: List[float]) -> bool:
+    """Take one step; False when there was none."""
+    for cost in steps:
+        costs.append(cost)
+        return True
+    return False
 
 
 def _claims(path: str, exchanges: int) -> Iterator[float]:
@@ -98,16 +112,18 @@ def _claims(path: str, exchanges: int) -> Iterator[float]:
     queue = SQLiteJob(database=path, durability=DURABILITY)
     queue.enqueue_many([call(echo, number) for number in numbers])
     storage = open_storage(locate(path), DURABILITY)
+    worker_id = storage.register_worker(("default",), time.time_ns() // 1000, _LEASE)
     outcomes: List[Completed] = []
     for turn in range(exchanges + 1):
         began = time.perf_counter()
-        claimed = _exchange(storage, outcomes)
+        claimed = _exchange(storage, worker_id, outcomes)
         cost = (time.perf_counter() - began) * 1e6
         expect(len(claimed) == (ROOM if turn < exchanges else 0), f"turn {turn} claimed {len(claimed)} jobs")
         outcomes = [_complete(job) for job in claimed]
         # The first only claims, the last only settles.
         if 0 < turn < exchanges:
             yield cost
+    storage.unregister_worker(worker_id)
     queue.close()
     check_drained(path, numbers, after=last)
     _delete_measured(path, last)
@@ -125,9 +141,9 @@ def _enqueues(path: str, enqueues: int) -> Iterator[float]:
     _delete_measured(path, last)
 
 
-def _exchange(storage: Storage, outcomes: Sequence[Completed]) -> List[ClaimedJob]:
+def _exchange(storage: Storage, worker_id: int, outcomes: Sequence[Completed]) -> List[ClaimedJob]:
     wanted = Wanted(("default",), ("echo",), ROOM)
-    exchange = storage.exchange(_WORKER_ID, outcomes, wanted, time.time_ns() // 1000)
+    exchange = storage.exchange(worker_id, outcomes, wanted, time.time_ns() // 1000)
     expect(not exchange.stale, "an outcome changed nothing")
     return exchange.claimed
 

@@ -23,8 +23,13 @@ def describe() -> Facts:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "sqlite": sqlite3.sqlite_version,
         "commit": _commit(),
-        "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "",
+        "load before": f"{load():.1f}",
     }
+
+
+def load() -> float:
+    """Return how many programs wanted a CPU in the last minute, 0 where that is not known."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
 
 
 def _commit() -> str:

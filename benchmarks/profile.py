@@ -155,7 +155,7 @@ def _prepare_drain(path: str, options: argparse.Namespace) -> None:
 def _drain(path: str, options: argparse.Namespace) -> float:
     stopwatch = run_burst(settings(path, options.durability, options.function), options.jobs)
     print(f"{stopwatch.turns} turns of {options.jobs / stopwatch.turns:.0f} jobs")
-    return stopwatch.seconds
+    return stopwatch.elapsed.wall
 
 
 def _check_drain(path: str, options: argparse.Namespace) -> None:

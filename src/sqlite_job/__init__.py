@@ -37,6 +37,7 @@ from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.serializers import Serializer
 from sqlite_job.core.states import JobStatus
+from sqlite_job.core.stopping import StopRequested
 from sqlite_job.core.tasks import task
 from sqlite_job.inspection import Inspector, WorkerInfo
 from sqlite_job.job import Job
@@ -81,6 +82,7 @@ __all__ = [
     "Serializer",
     "SettingsError",
     "Snooze",
+    "StopRequested",
     "UnknownFunctionError",
     "Worker",
     "WorkerInfo",

@@ -17,11 +17,11 @@ from typing import Any, Awaitable, Optional
 from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.core.stopping import Stop, StopCause, StopRequested
 from sqlite_job.engine.executors.frames import Channel, pack_outcome
 from sqlite_job.engine.failures import report_failure
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.runner import Runner
-from sqlite_job.engine.stopping import Stop, StopCause, StopRequested
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import Address, load_settings
 from sqlite_job.wiring import make_runner
@@ -67,6 +67,7 @@ class _JobProcess:
         self._loop = loop
         self._stop = Stop()
         self._is_running = False
+        self._was_told_early = False
         signal.signal(signal.SIGTERM, self._stop_job)
 
     def serve(self) -> None:
@@ -82,6 +83,8 @@ class _JobProcess:
         self._stop = Stop()
         try:
             self._is_running = True
+            if self._was_told_early:  # the signal overtook the job
+                return Returned(job.seq, job.claim_number)
             if self._tasks[job.function].is_coroutine:
                 outcome: Outcome = self._loop.run(self._runner.run_async(job, self._stop))
             else:
@@ -93,7 +96,10 @@ class _JobProcess:
 
     def _stop_job(self, _number: int, _frame: Optional[FrameType]) -> None:
         # The worker knows why: what this process says of it is not used.
-        if not self._is_running or not self._stop.set(StopCause.SHUTDOWN):
+        if not self._is_running:
+            self._was_told_early = True
+            return
+        if not self._stop.set(StopCause.SHUTDOWN):
             return
         self._is_running = False
         if not self._loop.cancel_current():

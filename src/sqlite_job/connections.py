@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
-from contextlib import suppress
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import (
     Any,
-    Awaitable,
     Callable,
     Coroutine,
     Dict,
@@ -25,7 +22,7 @@ from typing import (
 )
 
 from sqlite_job import inspection
-from sqlite_job.core.clock import SystemClock, elapsed
+from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
@@ -33,7 +30,6 @@ from sqlite_job.core.errors import (
     JobFailedError,
     JobNotFoundError,
     PayloadTooLargeError,
-    ResultTimeoutError,
 )
 from sqlite_job.core.ids import IdMaker
 from sqlite_job.core.jobs import JobFailure, JobInfo, NewJob, StoredResult
@@ -49,6 +45,7 @@ from sqlite_job.settings import WorkerSettings, check_settings, default_database
 from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import Storage
 from sqlite_job.storage.opening import Database, locate, open_storage
+from sqlite_job.waiting import await_final, read_result, wait_until_final
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -73,6 +70,7 @@ class SQLiteJob:
         database: Optional[Database] = None,
         serializer: Union[str, Serializer] = "pickle",
         durability: str = "full",
+        allow_network_fs: bool = False,
     ) -> None:
         """Enqueue to `queue` by default, in the database of `settings`, or in `database`, or in the default one.
 
@@ -82,7 +80,7 @@ class SQLiteJob:
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
-        self._last_resolved: Tuple[Any, Tuple[str, str, int]] = (None, ("", "", 0))
+        self._last_resolved: Tuple[Any, Tuple[str, str, int]] = (object(), ("", "", 0))
         self._max_payload = WorkerSettings.max_payload
         self._preview = WorkerSettings.preview
         if settings is not None:
@@ -95,6 +93,7 @@ class SQLiteJob:
             message = f'durability is "full" or "normal", not {durability!r}'
             raise InvalidOptionError(message)
         self._durability = durability
+        self._allow_network_fs = allow_network_fs
         self._database = locate(default_database() if database is None else database)
         self._codecs = Codecs(find_serializer(serializer), [find_serializer(serializer), *BUILT_IN.values()])
 
@@ -156,7 +155,7 @@ class SQLiteJob:
         if self._options.job_id is not None:
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
-        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in calls]
+        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(_check_call, calls)]
         if new_jobs:
             self._storage.enqueue(new_jobs)
         return [Job(new.id, self) for new in new_jobs]
@@ -189,7 +188,7 @@ class SQLiteJob:
 
         Raises JobNotFoundError, or DecodeError if the result cannot be decoded here.
         """
-        stored = self._stored(_check_id(job_id))
+        stored = read_result(self._storage, _check_id(job_id))
         return self._value(stored, job_id) if stored.status is JobStatus.COMPLETED else None
 
     def failures(self, job_id: str) -> List[JobFailure]:
@@ -245,38 +244,23 @@ class SQLiteJob:
 
     def wait_for_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
         """Wait for a job, at most `timeout` seconds, and return its result; as `Job.result`."""
-        stored = self._stored(job_id)
-        if not stored.status.is_final:
-            stored = self._wait_until_final(job_id, timeout)
-        return self._outcome(stored, job_id)
+        return self._outcome(wait_until_final(self._storage, _check_id(job_id), timeout), job_id)
 
     async def await_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
         """Wait for a job without blocking the event loop; as `Job.aresult`."""
-        loop = asyncio.get_running_loop()
-        committed = asyncio.Event()
-        read = partial(loop.run_in_executor, None, self._stored, job_id)
-        unsubscribe = await loop.run_in_executor(None, self._storage.subscribe, partial(_set_soon, loop, committed))
-        try:
-            stored = await asyncio.wait_for(_await_final(read, committed), timeout)
-        except asyncio.TimeoutError:
-            raise ResultTimeoutError(job_id, timeout or 0) from None
-        finally:
-            unsubscribe()
-        return self._outcome(stored, job_id)
+        return self._outcome(await await_final(self._storage, _check_id(job_id), timeout), job_id)
 
     @cached_property
     def _storage(self) -> Storage:
         refuse_while_loading()
-        return open_storage(self._database, self._durability)
+        return open_storage(self._database, self._durability, allow_network_fs=self._allow_network_fs)
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry
         self._database = settings.location
         self._durability = settings.durability
-        self._codecs = Codecs(
-            settings.codecs.encoder,
-            [settings.codecs.encoder, *map(find_serializer, settings.accept), *BUILT_IN.values()],
-        )
+        self._allow_network_fs = settings.allow_network_fs
+        self._codecs = settings.codecs
         self._max_payload = settings.max_payload
         self._preview = settings.preview
 
@@ -328,35 +312,15 @@ class SQLiteJob:
         name = check_name(entry.name, "function name")
         return name, entry.options.queue or self.queue, entry.options.priority or 0
 
-    def _stored(self, job_id: str) -> StoredResult:
-        stored = self._storage.result(job_id)
-        if stored is None:
-            raise JobNotFoundError(job_id)
-        return stored
-
-    def _wait_until_final(self, job_id: str, timeout: Optional[float]) -> StoredResult:
-        deadline = None if timeout is None else elapsed() + timeout
-        committed = threading.Event()
-        unsubscribe = self._storage.subscribe(committed.set)
-        try:
-            while True:
-                committed.clear()
-                stored = self._stored(job_id)
-                if stored.status.is_final:
-                    return stored
-                remaining = None if deadline is None else deadline - elapsed()
-                if remaining is not None and remaining <= 0:
-                    raise ResultTimeoutError(job_id, timeout or 0)
-                committed.wait(remaining)
-        finally:
-            unsubscribe()
-
     def _outcome(self, stored: StoredResult, job_id: str) -> Any:
         if stored.status is JobStatus.COMPLETED:
             return self._value(stored, job_id)
         if stored.status is JobStatus.CANCELLED:
             raise JobCancelledError(job_id, stored.cancel_reason)
-        last = self._storage.failures(job_id)[-1]
+        failures = self._storage.failures(job_id)
+        if not failures:
+            raise JobFailedError(job_id, "Unknown", "its history was deleted", "")
+        last = failures[-1]
         raise JobFailedError(job_id, last.error_type, last.message, last.traceback)
 
     def _value(self, stored: StoredResult, job_id: str) -> Any:
@@ -376,22 +340,19 @@ def call(function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any)
     return Call(function, args, kwargs)
 
 
-async def _await_final(read: Callable[[], Awaitable[StoredResult]], committed: asyncio.Event) -> StoredResult:
-    while True:
-        committed.clear()
-        stored = await read()
-        if stored.status.is_final:
-            return stored
-        await committed.wait()
-
-
-def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits any more
-        loop.call_soon_threadsafe(event.set)
+def _check_call(one: Call[T]) -> Call[T]:
+    if not isinstance(one, Call):
+        message = f"enqueue_many takes calls, not {one!r}; write [call(function, argument), ...]"
+        raise InvalidOptionError(message)
+    return one
 
 
 def _check_id(job_id: object) -> str:
     if not isinstance(job_id, str):
         message = f"A job id is text, not {type(job_id).__name__}: {job_id!r}"
         raise InvalidNameError(message)
+    try:
+        job_id.encode()
+    except UnicodeEncodeError:
+        raise JobNotFoundError(job_id) from None  # no database holds it
     return job_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,7 +59,7 @@ class Inspector:
                 row.id,
                 row.host,
                 row.pid,
-                tuple(row.queues.split(",")),
+                tuple(json.loads(row.queues)),
                 to_datetime(row.started_at),
                 to_datetime(row.heartbeat_at),
             )
@@ -150,6 +151,9 @@ def list_jobs(
         if name is not None:
             check_name(name, kind)
     cursor = after.cursor if isinstance(after, JobInfo) else after
+    if cursor is not None and not is_whole(cursor):
+        message = f"after is a job of the page before, or its cursor, not {after!r}"
+        raise InvalidOptionError(message)
     return storage.find(JobFilter(_status(status), queue, function, tag, limit, cursor))
 
 

@@ -76,6 +76,9 @@ class WorkerSettings:
     durability: str = "full"
     """"full": an acknowledged job survives a power cut; "normal": it survives any crash of a program."""
 
+    allow_network_fs: bool = False
+    """Whether the database may lie on a network file system or a shared folder: only if one machine alone opens it."""
+
     serializer: Union[str, Serializer] = "pickle"
     """What encodes arguments and results: "pickle", "json", or an object with `name`, `encode` and `decode`."""
 
@@ -134,7 +137,7 @@ class WorkerSettings:
             for attribute in vars(parent):
                 if attribute.startswith("_") or attribute in KNOBS:
                     continue
-                matches = get_close_matches(attribute, KNOBS, n=1, cutoff=0.8)
+                matches = get_close_matches(attribute.lower(), KNOBS, n=1, cutoff=0.8)
                 if matches:
                     yield f"there is no setting {attribute!r} (did you mean {matches[0]!r}?)"
                 elif attribute in _NOT_YET:
@@ -232,7 +235,6 @@ _NOT_YET: Tuple[str, ...] = (
     "redact",
     "capture_logs",
     "timezone",
-    "allow_network_fs",
     "schema",
     "middleware",
     "on_failure",

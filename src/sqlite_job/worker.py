@@ -21,7 +21,7 @@ from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.registration import Registration
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
-from sqlite_job.storage.interface import CommitWatcher
+from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
 from sqlite_job.wiring import Executors, duration, make_runner
@@ -108,7 +108,7 @@ class Worker:
             raise errors[0]
 
     def _serve(self, *, burst: bool, started: Callable[[], None] = lambda: None) -> int:
-        storage = open_storage(self.settings.location, self.settings.durability)
+        storage = self._open_storage()
         with contextlib.ExitStack() as stack:
             watcher = storage.watch()
             stack.callback(watcher.close)
@@ -146,9 +146,13 @@ class Worker:
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
 
+    def _open_storage(self) -> Storage:
+        settings = self.settings
+        return open_storage(settings.location, settings.durability, allow_network_fs=settings.allow_network_fs)
+
     def _make_engine(self, registration: Registration, watcher: CommitWatcher) -> Engine:
         settings = self.settings
-        storage = open_storage(settings.location, settings.durability)
+        storage = self._open_storage()
         options = EngineOptions(
             queues=self.queues,
             functions=tuple(settings.registry.names),
@@ -157,11 +161,18 @@ class Worker:
             shutdown_timeout=duration(settings.shutdown_timeout),
         )
         engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
+        heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)
         engine.keep_house(
             [
-                Heartbeat(registration, duration(settings.lease), engine.forget_held),
+                heartbeat,
                 Canceller(storage, registration, engine.cancel),
-                Rescuer(storage, settings.max_deaths, clock=self._clock, events=self._events),
+                Rescuer(
+                    storage,
+                    settings.max_deaths,
+                    trusts_leases=heartbeat.trusts_leases,
+                    clock=self._clock,
+                    events=self._events,
+                ),
             ]
         )
         self._engine = engine

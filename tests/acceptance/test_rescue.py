@@ -26,7 +26,7 @@ def test_a_killed_workers_job_runs_again_within_the_promise(place, jobs):
     assert job.result(DEADLINE) == "released"
     assert (job.info().tries, job.info().deaths) == (1, 1)
     assert seconds < PROMISE
-    second.wait_for_line("Rescued 1 jobs")
+    second.wait_for_line("Rescued 1 job of")
 
 
 def test_a_worker_that_starts_rescues_the_jobs_of_the_dead_at_once(place, jobs):

@@ -143,12 +143,12 @@ def test_without_a_preview_nothing_is_printed_but_a_note(run, done):
     assert "no preview of the result is stored" in ended.err
 
 
-def test_nothing_is_ever_unpickled(start, done):
+def test_nothing_is_ever_unpickled(run, done):
     job = done(give_evil)
     for words in (("result", job), ("wait", job), ("show", job), ("list",), ("status",), ("list", "--json")):
-        out, err = start(*words).communicate(timeout=60)
-        assert "unpickled!" not in out + err
-        assert out
+        ended = run(*words)
+        assert ended.out
+        assert "unpickled!" not in ended.out + ended.err
 
 
 def test_as_json_the_facts_are_printed_whatever_the_end(run, done, jobs):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ import sqlite_job
 from sqlite_job.cli.exit_code import MEANINGS, ExitCode
 from sqlite_job.cli.printable import printable_line, printable_lines
 from sqlite_job.cli.program import program
+from tests.cli.conftest import clean_environment
 
 
 def test_the_version_is_printed(run):
@@ -38,6 +40,19 @@ def test_a_misspelt_command_is_a_usage_error(run):
     ended = run("enqeue")
     assert (ended.code, ended.out) == (2, "")
     assert "No such command 'enqeue'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("enq", "enqueue"), ("enqueue --dela", "--delay"), ("list --status fai", "failed")]
+)
+def test_a_shell_can_complete_commands_options_and_values(run, folder, typed, offered):
+    words = f"sqlite-job {typed}"
+    shell = {"_SQLITE_JOB_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    command = [str(Path(sys.executable).with_name("sqlite-job"))]
+    environment = {**clean_environment(), **shell}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.splitlines() == [f"plain,{offered}"]
+    assert ended.stderr == ""
 
 
 def test_help_loads_neither_rich_nor_sqlalchemy():

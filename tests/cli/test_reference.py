@@ -40,6 +40,7 @@ def same_each_time(text: str, folder: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the examples are for a POSIX shell")
+@pytest.mark.timeout(300)  # some thirty processes, one after the other
 def test_the_examples_print_what_they_show(folder):
     for block in blocks(DOCUMENT):
         if block.file_name:

@@ -47,7 +47,7 @@ def test_status_lists_the_workers(run, jobs):
     with Worker(["high", "default"], Settings()).running_in_background():
         out = run("status").out
     *_, header, row = out.splitlines()
-    assert header.split() == ["Worker", "Host", "PID", "Queues", "Age"]
+    assert header.split() == ["Worker", "Host", "PID", "Queues", "Age", "Seen"]
     assert row.split()[:5] == ["1", socket.gethostname(), str(os.getpid()), "high,", "default"]
     assert "No jobs" in out
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import sqlite3
 import threading
 import time
 
-from sqlite_job import Inspector, SQLiteJob, Worker, WorkerSettings
+import pytest
+
+from sqlite_job import Inspector, JobStatus, SQLiteJob, Worker, WorkerSettings, task
 
 # How long a test waits for what should happen at once: reached only when something is broken.
 DEADLINE = 20
+
+kinds = pytest.mark.parametrize("kind", ["plain", "coroutine"])
+
+
+def as_kind(function, kind, name="work", **options):
+    """Return a task of that name: of the function as it is, or of a coroutine function that does the same."""
+
+    async def coroutine(*args, **kwargs):
+        await asyncio.sleep(0)
+        found = function(*args, **kwargs)
+        return await found if inspect.isawaitable(found) else found
+
+    return task(function if kind == "plain" else coroutine, name=name, **options)
+
+
+def nothing(*_):
+    """Do the least a job can do."""
+    return "done"
 
 
 def settings_of(database, *functions, **knobs):
@@ -23,14 +45,29 @@ def drain(settings, queues="default"):
     return Worker(queues, settings).run(burst=True)
 
 
-def run_all(settings, *jobs, worker=None):
+def run_all(settings, *jobs):
     """Run a worker until these jobs have ended, however they did, and return what is known of each.
 
     Not in burst mode, which would never end if the worker lost a job.
     """
     inspector = Inspector(settings.location)
-    with (worker or Worker("default", settings)).running_in_background():
+    with Worker("default", settings).running_in_background():
         return [inspector.wait(job, timeout=DEADLINE) for job in jobs]
+
+
+def run_beside_another(database, function, kind, *args, **knobs):
+    """Run a job of that function and one that does nothing; return what is known of the first, and the first.
+
+    One slot, and both of one kind: what breaks the executor keeps the other from running.
+    """
+    functions = [as_kind(function, kind), as_kind(nothing, kind, "other")]
+    settings = settings_of(database, *functions, **{"max_jobs": 1, **knobs})
+    jobs = SQLiteJob("default", settings)
+    first, other = jobs.enqueue("work", *args), jobs.enqueue("other")
+    info, after = run_all(settings, first, other)
+    assert after.status is JobStatus.COMPLETED
+    assert other.result(timeout=0) == "done"
+    return info, first
 
 
 def wait_until(is_so):

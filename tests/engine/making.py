@@ -9,11 +9,11 @@ from sqlite_job.core.events import Events
 from sqlite_job.core.outcomes import Returned
 from sqlite_job.core.retries import RetryPolicy
 from sqlite_job.core.serializers import BUILT_IN, Codecs
+from sqlite_job.core.stopping import Stop
 from sqlite_job.core.tasks import RegisteredTask
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
-from sqlite_job.engine.stopping import Stop
 from tests.storage.making import NOW, new_job
 
 

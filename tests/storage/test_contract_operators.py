@@ -109,7 +109,7 @@ def test_counts_are_by_queue_and_status(storage):
 def test_worker_ids_are_never_used_again(storage):
     first = storage.register_worker(("a", "b"), NOW, LEASE)
     row = storage.workers()[-1]
-    assert (row.id, row.queues, row.started_at, row.lease_until) == (first, "a,b", NOW, NOW + LEASE)
+    assert (row.id, row.queues, row.started_at, row.lease_until) == (first, '["a", "b"]', NOW, NOW + LEASE)
     storage.unregister_worker(first)
     assert first not in [row.id for row in storage.workers()]
     second = storage.register_worker(("a",), NOW, LEASE)

@@ -28,7 +28,8 @@ HOT = {
     ),
     "ENQUEUE": (
         job.ENQUEUE.rows(1),
-        "INSERT INTO sqlitejob_job (seq, id, queue, function, status, priority, created_at, run_at, max_tries, timeout) "
+        "INSERT INTO sqlitejob_job "
+        "(seq, id, queue, function, status, priority, created_at, run_at, max_tries, timeout) "
         "VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
     ),
     "PAYLOAD": (

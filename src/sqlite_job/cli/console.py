@@ -68,7 +68,7 @@ def styled(value: object, style: str = "") -> Text:
     """Return a value from the database or the user as text on one line."""
     from rich.text import Text
 
-    return Text(printable_line(str(value)), style=style, no_wrap=True, overflow="ellipsis")
+    return Text(printable_line(str(value)), style=style)
 
 
 def labelled(label: str, value: Text) -> Text:
@@ -96,8 +96,14 @@ def _open_table(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Ta
             min_width=None if column.is_flexible else longest,
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_as_cell, row))
     return table
+
+
+def _as_cell(text: Text) -> Text:
+    cell = text.copy()
+    cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
 
 
 def _open_console() -> Console:

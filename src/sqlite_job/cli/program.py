@@ -41,7 +41,7 @@ class Program(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Program, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, epilog=_EPILOG, context_settings={"help_option_names": ["--help", "-h"]})
 @database_option
 @click.version_option(__version__, "-V", "--version", prog_name="sqlite-job", message="%(prog)s %(version)s")
 def program(database: Optional[str]) -> None:

@@ -54,6 +54,14 @@ class JobsRescued(NamedTuple):
     jobs: Sequence[RescuedJob]
 
 
+class WorkerFailed(NamedTuple):
+    """The database cannot be used, and waiting does not mend it: the worker ends, and leaves its jobs to a rescue."""
+
+    worker_id: int
+    error: Exception
+    held: int
+
+
 class WorkerExpelled(NamedTuple):
     """This worker was silent for longer than its lease, so that others took its jobs; it goes on under a new id."""
 
@@ -84,6 +92,7 @@ class StorageFailed(NamedTuple):
 Event = Union[
     WorkerStarted,
     WorkerStopped,
+    WorkerFailed,
     WorkerExpelled,
     JobsClaimed,
     JobsSettled,
@@ -112,5 +121,5 @@ class Events:
         for subscriber in self._subscribers:
             try:
                 subscriber(event)
-            except Exception:
+            except BaseException:
                 _logger.exception("A subscriber failed on %s", type(event).__name__)

@@ -1,4 +1,4 @@
-"""Check the values of settings: each check returns nothing, or what is wrong with the value, and the mend."""
+"""Check the values of settings: each check returns nothing, or what stands behind the knob's name in an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def whole(least: int, *, may_be_none: bool = False) -> Check:
     def check(value: Any) -> Optional[str]:
         if (value is None and may_be_none) or is_whole(value, least):
             return None
-        return f"is a whole number from {least}{', or None' if may_be_none else ''}, not {value!r}"
+        return f" is a whole number from {least}{', or None' if may_be_none else ''}, not {value!r}"
 
     return check
 
@@ -37,8 +37,8 @@ def seconds(least: float = 0, *, may_be_none: bool = False) -> Check:
         try:
             duration = to_seconds(value)
         except (TypeError, ValueError) as error:
-            return f"is wrong: {error}"
-        return None if duration >= least else f"is {least:g} seconds or more, not {value!r}"
+            return f": {error}"
+        return None if duration >= least else f" is {least:g} seconds or more, not {value!r}"
 
     return check
 
@@ -46,17 +46,17 @@ def seconds(least: float = 0, *, may_be_none: bool = False) -> Check:
 def one_of(*words: str) -> Check:
     """Return a check for one of these texts."""
     listed = " or ".join(f'"{word}"' for word in words)
-    return lambda value: None if value in words else f"is {listed}, not {value!r}"
+    return lambda value: None if value in words else f" is {listed}, not {value!r}"
 
 
 def flag(value: Any) -> Optional[str]:
     """Check for True or False."""
-    return None if isinstance(value, bool) else f"is True or False, not {value!r}"
+    return None if isinstance(value, bool) else f" is True or False, not {value!r}"
 
 
 def backoff(value: Any) -> Optional[str]:
     """Check for a Backoff."""
-    return None if isinstance(value, Backoff) else f"is a Backoff, as Backoff(first=2), not {value!r}"
+    return None if isinstance(value, Backoff) else f" is a Backoff, as Backoff(first=2), not {value!r}"
 
 
 def serializer(value: Any) -> Optional[str]:
@@ -64,14 +64,14 @@ def serializer(value: Any) -> Optional[str]:
     try:
         find_serializer(value)
     except (TypeError, ValueError) as error:
-        return f"is wrong: {error}"
+        return f": {error}"
     return None
 
 
 def serializers(value: Any) -> Optional[str]:
     """Check for several serializers."""
     if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
-        return f'is a tuple of serializers, as ("json",), not {value!r}'
+        return f' is a tuple of serializers, as ("json",), not {value!r}'
     return next(filter(None, map(serializer, value)), None)
 
 
@@ -89,6 +89,7 @@ CHECKS: Dict[str, Check] = {
     "shutdown_timeout": seconds(),
     "backoff": backoff,
     "durability": one_of("full", "normal"),
+    "allow_network_fs": flag,
     "preview": flag,
     "serializer": serializer,
     "accept": serializers,
@@ -100,4 +101,4 @@ def wrong_values(settings: object) -> Iterator[str]:
     for knob, check in CHECKS.items():
         problem = check(getattr(settings, knob))
         if problem is not None:
-            yield f"{knob} {problem}"
+            yield f"{knob}{problem}"

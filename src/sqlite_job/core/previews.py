@@ -37,6 +37,7 @@ def preview_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     text = ", ".join([preview_value(value) for value in args])
     if kwargs:
         named = ", ".join([f"{name}={preview_value(value)}" for name, value in kwargs.items()])
+        named = named.encode("utf-8", "backslashreplace").decode()
         text = f"{text}, {named}" if args else named
     return text if len(text) <= MAX_CHARACTERS else _cut(text)
 

@@ -38,14 +38,17 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Raise ValueError for numbers that make no delay."""
-        if not (self.first >= 0 and self.factor >= 1 and self.max >= 0 and 0 <= self.jitter <= 1):
+        in_range = 0 <= self.first <= _LONGEST_SECONDS and 0 <= self.max <= _LONGEST_SECONDS
+        if not (in_range and self.factor >= 1 and 0 <= self.jitter <= 1):
             message = f"{self!r} is no back-off: first and max are seconds from 0, factor from 1, jitter from 0 to 1"
             raise ValueError(message)
 
     def delay(self, tries: int, draw: Callable[[], float] = random.random) -> float:
         """Return the seconds to wait after that many tries (1 = the first has just failed)."""
-        # The exponent is bounded: a float overflows at about 2.0 ** 1024, and `max` holds long before.
-        plain = min(self.first * self.factor ** min(tries - 1, 500), self.max)
+        try:
+            plain = min(self.first * self.factor ** (tries - 1), self.max)
+        except OverflowError:
+            plain = self.max
         return min(plain * (1 + self.jitter * (2 * draw() - 1)), self.max)
 
 

@@ -95,7 +95,10 @@ class Codecs:
     def encode(self, value: Any, function: str, what: str = "arguments") -> bytes:
         """Return `value` as bytes; `function` and `what` name it in the EncodeError raised if it cannot be."""
         try:
-            return self.encoder.encode(value)
+            encoded = self.encoder.encode(value)
+            if not isinstance(encoded, bytes):
+                raise TypeError(f"its serializer returned {type(encoded).__name__}, not bytes")
+            return encoded
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             message = f"the {what} of {function} cannot be encoded with {self.encoder.name!r}: {cause}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
@@ -209,7 +210,8 @@ class Registry:
         self._by_function: Dict[Callable[..., Any], RegisteredTask] = {}
         for registered in tasks:
             self.tasks[registered.name] = registered
-            self._by_function.setdefault(registered.function, registered)
+            with suppress(TypeError):  # not hashable: looked for one by one
+                self._by_function.setdefault(registered.function, registered)
 
     @property
     def names(self) -> List[str]:
@@ -224,14 +226,20 @@ class Registry:
         elif isinstance(function, Task):
             registered = self.tasks.get(function.name or "")
             name = function.name
-            if registered is not None and registered.function is not function.function:
+            if registered is not None and registered.function != function.function:
                 registered = None
         else:
-            registered = self._by_function.get(function)
+            registered = self._of_function(function)
             name = as_task(function).name
         if registered is None:
             raise UnknownFunctionError(name or repr(function), self.owner, self.tasks)
         return registered
+
+    def _of_function(self, function: Callable[..., Any]) -> Optional[RegisteredTask]:
+        try:
+            return self._by_function.get(function)
+        except TypeError:  # an object with a __call__ that cannot be hashed
+            return next((task for task in self.tasks.values() if task.function is function), None)
 
 
 def runs_as_coroutine(function: Callable[..., Any]) -> bool:

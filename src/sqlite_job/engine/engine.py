@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
-from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, did_you_mean
-from sqlite_job.core.events import Events, FunctionUnknown, JobsClaimed, JobsSettled, OutcomesStale, StorageFailed
+from sqlite_job.core.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DatabaseUnusableError,
+    did_you_mean,
+)
+from sqlite_job.core.events import (
+    Events,
+    FunctionUnknown,
+    JobsClaimed,
+    JobsSettled,
+    OutcomesStale,
+    StorageFailed,
+    WorkerFailed,
+)
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.engine.ahead import Ahead
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
-from sqlite_job.engine.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
 
 # A job that was claimed ahead and has not started after this time goes back: another worker may be free.
@@ -103,17 +117,15 @@ class Engine:
                 self._held.pop(job.seq, None)
 
     def run(self, *, burst: bool = False) -> None:
-        """Turn until stopped, or with `burst` until nothing is ready and nothing runs; then shut down."""
+        """Turn until stopped, or with `burst` until nothing is ready and nothing runs; then shut down.
+
+        Raises a DatabaseError that waiting does not mend; nothing is written after it.
+        """
         try:
-            while not self._stops:
-                if self._guarded_turn():
-                    continue
-                if burst and not self._held:
-                    self._warn_of_unknown_functions()
-                    break
-                self._wait()
-        finally:
-            self._shut_down()
+            self._run(burst=burst)
+        except DatabaseError as error:
+            self._give_up(error)
+            raise
 
     def stop(self) -> None:
         """End the loop: claim no more, and shut down; a second call does not wait for running jobs.
@@ -143,13 +155,32 @@ class Engine:
         self._start(exchange.claimed)
         return True
 
+    def _run(self, *, burst: bool) -> None:
+        try:
+            while not self._stops:
+                if self._guarded_turn():
+                    continue
+                if burst and not self._held:
+                    break
+                self._wait()
+        except DatabaseError:
+            raise
+        except BaseException:
+            self._shut_down()
+            raise
+        self._shut_down()
+
     def _guarded_turn(self) -> bool:
         try:
             self._housekeeping.tick()
             did = self.turn()
-        except (DatabaseBusyError, DatabaseUnavailableError) as error:
+            if not did:
+                self._warn_of_unknown_functions()
+        except DatabaseError as error:
+            if not _is_passing(error):
+                raise
             self._events.emit(StorageFailed(error, self._retry_in))
-            self._watcher.wait(self._retry_in)
+            self._watcher.wait(self._retry_in, ignore_commits=True)
             self._retry_in = min(self._retry_in * 2, _RETRY_LAST)
             return not self._stops
         self._retry_in = _RETRY_FIRST
@@ -206,7 +237,6 @@ class Engine:
 
     def _wait(self) -> None:
         """Sleep until an outcome, a commit, a due time, or the safety poll."""
-        self._warn_of_unknown_functions()
         if not self.outbox.await_next():
             return
         has_room = self._wanted() is not None
@@ -268,6 +298,27 @@ class Engine:
             self._housekeeping.tick()  # the lease must last until the last job has ended
             self.turn()
         except DatabaseError as error:
+            if not _is_passing(error):
+                raise
             # The jobs stay recorded as running by this worker, which is about to end: they will be rescued.
             self._events.emit(StorageFailed(error, 0))
             self._watcher.wait(_RETRY_FIRST, ignore_commits=True)
+
+    def _give_up(self, error: DatabaseError) -> None:
+        """End without another word to the database: it is damaged, or not the one that the jobs came from.
+
+        What was held stays recorded as running by this worker, and is rescued by the next one.
+        """
+        self._stops = max(self._stops, 1)
+        self._registration.abandon()
+        for executor in self._all_executors():
+            executor.take_back()
+            executor.interrupt()
+        self._events.emit(WorkerFailed(self._registration.worker_id, error, len(self._held)))
+
+
+def _is_passing(error: DatabaseError) -> bool:
+    """Whether trying again may help: somebody holds a lock, a disk is full."""
+    return isinstance(error, (DatabaseBusyError, DatabaseUnavailableError)) and not isinstance(
+        error, DatabaseUnusableError
+    )

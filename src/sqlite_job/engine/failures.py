@@ -17,19 +17,19 @@ _MAX_FRAMES = 100
 
 def report_failure(error: BaseException, try_number: int, own_frames: int = 0) -> FailureReport:
     """Return type, message and traceback as text; `own_frames` of ours at the top are left out. Never raises."""
-    kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    return FailureReport(
-        try_number, _clean(name, MAX_MESSAGE), _clean(_message(error), MAX_MESSAGE), _traceback(error, own_frames)
-    )
+    name, message = _clean(_name(type(error)), MAX_MESSAGE), _clean(_message(error), MAX_MESSAGE)
+    return FailureReport(try_number, name, message, _traceback(error, own_frames))
+
+
+def _name(kind: type) -> str:
+    is_short = kind.__module__ in ("builtins", "__main__") or kind.__module__.startswith("sqlite_job.")
+    return kind.__qualname__ if is_short else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - a user's __str__ may raise anything
         return "(the exception cannot be shown: its __str__ raises)"
 
 
@@ -39,7 +39,7 @@ def _traceback(error: BaseException, own_frames: int) -> str:
         trace = trace.tb_next if trace is not None else None
     try:
         text = "".join(traceback.format_exception(type(error), error, trace, limit=-_MAX_FRAMES))
-    except Exception:  # noqa: BLE001 - as above, or the recursion limit was hit again while formatting
+    except BaseException:  # noqa: BLE001 - as above, or the recursion limit was hit again while formatting
         return "(the traceback cannot be shown)"
     if len(text) > MAX_TRACEBACK:
         # What was raised, and where, stands at the end.

@@ -22,6 +22,7 @@ class Registration:
         self._clock = clock
         self._events = events
         self.worker_id = self._register()
+        self._is_abandoned = False
 
     def renew(self) -> bool:
         """Renew the lease; False when it had been given up, and a new id was taken."""
@@ -37,8 +38,14 @@ class Registration:
         self._events.emit(WorkerExpelled(old_id, self.worker_id))
 
     def end(self) -> None:
-        """Forget the worker."""
-        self._storage.unregister_worker(self.worker_id)
+        """Forget the worker, unless it was abandoned."""
+        if not self._is_abandoned:
+            self._storage.unregister_worker(self.worker_id)
+
+    def abandon(self) -> None:
+        """Show that the worker has ended without writing: the database is damaged, or another one by now."""
+        self._is_abandoned = True
+        self._storage.abandon_worker(self.worker_id)
 
     def _register(self) -> int:
         return self._storage.register_worker(self._queues, self._clock.now(), self._lease)

@@ -23,9 +23,9 @@ from sqlite_job.core.outcomes import (
 from sqlite_job.core.previews import preview_value
 from sqlite_job.core.retries import Cancel, Snooze
 from sqlite_job.core.serializers import Codecs
+from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
 from sqlite_job.engine.failures import report_failure
-from sqlite_job.engine.stopping import Stop, StopCause
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -93,7 +93,7 @@ class Runner:
         started_at = self._now()
         task = self._tasks[job.function]
         context = self._context(job, task)
-        token = enter_job(context)
+        enter_job(context)  # never left: a task has a context of its own
         try:
             if self._hooks.on_start is not None:
                 await _await_hook(self._hooks.on_start, context)
@@ -105,9 +105,8 @@ class Runner:
         if self._hooks.on_end is not None:
             try:
                 await _await_hook(self._hooks.on_end, context)
-            except Exception:
+            except BaseException:
                 _logger.exception("on_job_end failed for %r", context)
-        leave_job(token)
         return outcome
 
     def timeout_of(self, job: ClaimedJob) -> Optional[float]:

@@ -5,6 +5,7 @@ A database's own module gives the transaction (`_write`, `_read`), the insertion
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from functools import partial
@@ -136,13 +137,16 @@ class SQLStorage:
 
     def register_worker(self, queues: Sequence[str], now: int, lease: int) -> int:
         """Record a worker of this process."""
-        facts = (socket.gethostname(), os.getpid(), ",".join(queues), now, now + lease)
+        facts = (socket.gethostname(), os.getpid(), json.dumps(list(queues)), now, now + lease)
 
         def register(transaction: Transaction) -> int:
-            worker_id = int(transaction.rows(worker.REGISTER, *facts)[0][0])
-            # Before the commit: nobody may see the row and find the lock free.
-            self._show_alive(worker_id)
-            return worker_id
+            while True:
+                worker_id = int(transaction.rows(worker.REGISTER, *facts)[0][0])
+                # Before the commit: nobody may see the row and find the lock free.
+                if self._show_alive(worker_id):
+                    return worker_id
+                # A worker of the database that was here before this one still has that number.
+                transaction.run(worker.UNREGISTER, worker_id)
 
         return self._write(register)
 
@@ -155,19 +159,27 @@ class SQLStorage:
         self._write(lambda transaction: transaction.run(worker.UNREGISTER, worker_id))
         self._show_ended(worker_id)
 
+    def abandon_worker(self, worker_id: int) -> None:
+        """Show that a worker has ended, and leave its row to be found."""
+        self._show_ended(worker_id)
+
     def workers(self) -> List[WorkerRow]:
         """Read the registered workers."""
         return [WorkerRow(*row) for row in self._read(lambda transaction: transaction.rows(worker.ALL))]
 
-    def rescue(self, now: int, max_deaths: int) -> List[RescuedJob]:
+    def rescue(self, now: int, max_deaths: int, *, by_lease: bool = True) -> List[RescuedJob]:
         """Take the jobs of dead workers from them."""
-        dead = self._read(partial(find_dead, self._is_ended, now))
+        # Leases never run out before the beginning of time.
+        dead = self._read(partial(find_dead, self._is_ended, now if by_lease else 0))
         if not dead:
             return []
         return self._write(partial(rescue_all, dead, now, max_deaths))
 
-    def _show_alive(self, worker_id: int) -> None:
-        """Make it visible to others, for as long as this process lives, that the worker does."""
+    def _show_alive(self, worker_id: int) -> bool:
+        """Make it visible to others, for as long as this process lives, that the worker does.
+
+        False when another process shows that already.
+        """
         raise NotImplementedError
 
     def _show_ended(self, worker_id: int) -> None:

@@ -57,7 +57,10 @@ class Gate:
 
     def ring(self) -> None:
         """Tell watchers that a commit is done: inotify shows them the write, and there is nothing left to race with."""
-        os.pwrite(self._descriptor, b"\0", 0)
+        try:
+            os.pwrite(self._descriptor, b"\0", 0)
+        except OSError:
+            return  # no room on the disk for one byte; the write to the -wal wakes them too
 
     def close(self) -> None:
         """Close the lock file, once nobody is inside."""

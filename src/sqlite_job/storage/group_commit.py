@@ -11,6 +11,8 @@ from sqlite_job.core.jobs import NewJob
 # One transaction holds the write lock for a few milliseconds at most: about 100,000 small inserts take a second.
 _MOST_JOBS = 1_000
 
+Write = Callable[[Sequence[NewJob]], None]
+
 
 class _Ticket:
     """One caller's jobs on the way into a transaction, and the caller's place to sleep."""
@@ -39,20 +41,19 @@ class GroupCommit:
     for all, each of sixteen threads would wake in turn only to find its part done: it took twice as long.)
     """
 
-    def __init__(self, write: Callable[[Sequence[NewJob]], None]) -> None:
-        """Take what stores jobs in one transaction, all or none."""
-        self._write = write
+    def __init__(self) -> None:
+        """Start with nobody waiting."""
         self._mutex = threading.Lock()
         self._waiting: Deque[_Ticket] = deque()
         self._has_leader = False
 
-    def submit(self, jobs: Sequence[NewJob]) -> None:
-        """Store the jobs; returns after the commit, or raises what made it fail."""
+    def submit(self, jobs: Sequence[NewJob], write: Write) -> None:
+        """Store the jobs with `write`, in one transaction; returns after its commit, or raises its error."""
         ticket = _Ticket(jobs)
         if not self._leads(ticket):
             self._wait(ticket)
         if not ticket.is_done:
-            self._lead()
+            self._lead(write)
         if ticket.error is not None:
             raise ticket.error
 
@@ -79,10 +80,10 @@ class GroupCommit:
                 self._pass_on()
             raise
 
-    def _lead(self) -> None:
+    def _lead(self, write: Write) -> None:
         group = self._gather()
         try:
-            self._write_group(group)
+            _write_group(group, write)
         finally:
             for ticket in group:
                 ticket.is_done = True
@@ -106,19 +107,21 @@ class GroupCommit:
                 size += len(group[-1].jobs)
         return group
 
-    def _write_group(self, group: List[_Ticket]) -> None:
-        if len(group) == 1:
-            self._write_one(group[0])
-            return
-        try:
-            self._write([job for ticket in group for job in ticket.jobs])
-        except BaseException:  # noqa: BLE001 - told apart below
-            # One caller's rows must not fail another's: each gets its own transaction, and its own error.
-            for ticket in group:
-                self._write_one(ticket)
 
-    def _write_one(self, ticket: _Ticket) -> None:
-        try:
-            self._write(ticket.jobs)
-        except BaseException as error:  # noqa: BLE001 - raised where it belongs, in submit
-            ticket.error = error
+def _write_group(group: List[_Ticket], write: Write) -> None:
+    if len(group) == 1:
+        _write_one(group[0], write)
+        return
+    try:
+        write([job for ticket in group for job in ticket.jobs])
+    except BaseException:  # noqa: BLE001 - told apart below
+        # One caller's rows must not fail another's: each gets its own transaction, and its own error.
+        for ticket in group:
+            _write_one(ticket, write)
+
+
+def _write_one(ticket: _Ticket, write: Write) -> None:
+    try:
+        write(ticket.jobs)
+    except BaseException as error:  # noqa: BLE001 - raised where it belongs, in submit
+        ticket.error = error

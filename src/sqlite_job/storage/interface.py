@@ -188,11 +188,16 @@ class Storage(Protocol):
         """Forget a worker; what it still holds can be rescued at once."""
         ...
 
-    def rescue(self, now: int, max_deaths: int) -> List[RescuedJob]:
+    def abandon_worker(self, worker_id: int) -> None:
+        """Show that a worker of this process has ended, without a word to the database; its row is left to a rescue."""
+        ...
+
+    def rescue(self, now: int, max_deaths: int, *, by_lease: bool = True) -> List[RescuedJob]:
         """Take the jobs of all dead workers from them, and forget these workers.
 
-        Dead is whose process has ended, or whose lease has run out. Each job is pending again with one death more, or
-        failed when that makes `max_deaths`; the death is kept among its failures. Nothing is written when all live.
+        Dead is whose process has ended, or, `by_lease`, whose lease has run out. Each job is pending again with one
+        death more, or failed when that makes `max_deaths`; the death is kept among its failures. Nothing is written
+        when all live.
         """
         ...
 

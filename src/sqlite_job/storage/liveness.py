@@ -30,14 +30,23 @@ class Liveness:
         """Use the file at `path`, made when first needed."""
         self._path = path
 
-    def hold(self, worker_id: int) -> None:
-        """Show that a worker of this process lives, until `release` or the end of the process."""
+    def hold(self, worker_id: int) -> bool:
+        """Show that a worker of this process lives, until `release` or the end of the process.
+
+        False when somebody has this lock already.
+        """
         if fcntl is None:
-            return
+            return True
         with _lock:
             descriptor = self._descriptor()
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, worker_id)
+            if (descriptor, worker_id) in _held_here:
+                return False
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, worker_id)
+            except OSError:
+                return False
             _held_here.add((descriptor, worker_id))
+            return True
 
     def release(self, worker_id: int) -> None:
         """Show that a worker of this process has ended."""

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from sqlite_job.storage.interface import Storage
     from sqlite_job.storage.sqlite import SqliteStorage
 
+NETWORK_VARIABLE = "SQLITE_JOB_ALLOW_NETWORK_FS"
+
 Database = Union[str, "os.PathLike[str]"]
 
 # The seed's `SQLiteJob("email").enqueue(...)` makes a new door for each job: the last few databases stay open.
 _KEPT_OPEN = 8
 
 _lock = threading.Lock()
-_known: weakref.WeakValueDictionary[Tuple[str, str], SqliteStorage] = weakref.WeakValueDictionary()
-_recent: OrderedDict[Tuple[str, str], SqliteStorage] = OrderedDict()
+_known: weakref.WeakValueDictionary[Tuple[str, str, bool], SqliteStorage] = weakref.WeakValueDictionary()
+_recent: OrderedDict[Tuple[str, str, bool], SqliteStorage] = OrderedDict()
 
 
 def locate(database: Database) -> str:
@@ -38,16 +40,20 @@ def locate(database: Database) -> str:
     return os.path.realpath(text)
 
 
-def open_storage(path: str, durability: str) -> Storage:
-    """Return the storage of a path from `locate`; the file is opened, or made, at its first use."""
+def open_storage(path: str, durability: str, *, allow_network_fs: bool = False) -> Storage:
+    """Return the storage of a path from `locate`; the file is opened, or made, at its first use.
+
+    SQLITE_JOB_ALLOW_NETWORK_FS=1 in the environment allows it for all.
+    """
     # Imported here: SQLAlchemy takes longer to import than all the rest.
     from sqlite_job.storage.sqlite import SqliteStorage
 
-    key = (path, durability)
+    allow_network_fs = allow_network_fs or os.environ.get(NETWORK_VARIABLE) == "1"
+    key = (path, durability, allow_network_fs)
     with _lock:
         storage = _known.get(key)
         if storage is None:
-            storage = _known[key] = SqliteStorage(path, durability)
+            storage = _known[key] = SqliteStorage(path, durability, allow_network_fs=allow_network_fs)
         _recent[key] = storage
         _recent.move_to_end(key)
         if len(_recent) > _KEPT_OPEN:

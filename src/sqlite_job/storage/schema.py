@@ -7,10 +7,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Optional
 
-from sqlite_job.core.errors import DatabaseTooNewError, NotOurDatabaseError
+from sqlite_job.core.errors import DatabaseTooNewError, DatabaseUnusableError, NotOurDatabaseError
 from sqlite_job.storage import files
 from sqlite_job.storage.gate import Gate
-from sqlite_job.storage.sqlite_connection import connect, translate
+from sqlite_job.storage.sqlite_connection import closing, connect, connect_plainly
 
 # The newest revision in migrations/versions (a test holds them together).
 HEAD = "0001"
@@ -21,6 +21,13 @@ VERSION_TABLE = "sqlitejob_version"
 APPLICATION_ID = 0x73716A62
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Triggers on our tables, and views in their place. We have none; those on a user's own tables are the user's.
+_FOREIGN = r"""
+SELECT type, name, tbl_name FROM sqlite_master
+WHERE (type = 'trigger' AND tbl_name LIKE 'sqlitejob\_%' ESCAPE '\')
+   OR (type = 'view' AND name LIKE 'sqlitejob\_%' ESCAPE '\')
+"""
 
 
 def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
@@ -36,56 +43,54 @@ def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
             # Somebody made an empty file, or we died between making and filling it.
             _initialise(path)
         _check_owner(path)
-        connection = connect(path, durability)
-        try:
-            if _version(connection) != HEAD:
+        with closing(connect(path, durability), path) as connection:
+            if schema_version(connection) != HEAD:
                 _migrate(connection)
-        except sqlite3.Error as error:
-            raise translate(error, path) from error
-        finally:
-            connection.close()
     return identity
 
 
-def _initialise(path: str) -> None:
-    # auto_vacuum is ignored once the file has WAL or a table: so it comes first, on a connection of its own.
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.Error as error:
-        raise translate(error, path) from error
-    finally:
-        connection.close()
-
-
-def _check_owner(path: str) -> None:
-    # Read-only, so that a stranger's file is left as it is, journal mode included.
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        found = _version(connection)
-    except sqlite3.Error as error:
-        raise translate(error, path) from error
-    finally:
-        connection.close()
+def check_owner(connection: sqlite3.Connection, path: str) -> None:
+    """Raise a DatabaseError for what is not ours: another application's file, a newer version's, a foreign trigger."""
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id not in (0, APPLICATION_ID):
         message = (
             f"{path!r} belongs to another application ({application_id:#x}); give another path (nothing was changed)"
         )
         raise NotOurDatabaseError(message)
+    found = schema_version(connection)
     if found is not None and found > HEAD:
         message = f"{path!r} was made by a newer sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
         raise DatabaseTooNewError(message)
+    for kind, name, table in connection.execute(_FOREIGN).fetchall():
+        # It would run with each of our writes, and could change what is stored: a supplied file may carry one.
+        message = (
+            f"{path!r} has a {kind} {name!r} on {table}, which sqlite-job did not make; see what it does, then "
+            f"DROP {kind.upper()} {name}, or give another path"
+        )
+        raise DatabaseUnusableError(message)
 
 
-def _version(connection: sqlite3.Connection) -> Optional[str]:
+def schema_version(connection: sqlite3.Connection) -> Optional[str]:
+    """Return the revision of our tables, or None where there are none yet."""
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (VERSION_TABLE,)).fetchall()
     if not known:
         return None
     rows = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()  # noqa: S608 - a constant
     return str(rows[0][0]) if rows else None
+
+
+def _initialise(path: str) -> None:
+    # auto_vacuum is ignored once the file has WAL or a table: so it comes first, on a connection of its own.
+    with closing(connect_plainly(path), path) as connection:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _check_owner(path: str) -> None:
+    # It only reads, so that a stranger's file is left as it is, journal mode included.
+    with closing(connect_plainly(path), path) as connection:
+        check_owner(connection, path)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -94,6 +99,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
     config = Config()
@@ -105,8 +111,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with engine.connect() as bound, EnvironmentContext(config, script, fn=upgrade) as environment:
-        bound.exec_driver_sql("BEGIN IMMEDIATE")
-        environment.configure(connection=bound, version_table=VERSION_TABLE)
-        environment.run_migrations()
-        bound.commit()
+    try:
+        with engine.connect() as bound, EnvironmentContext(config, script, fn=upgrade) as environment:
+            bound.exec_driver_sql("BEGIN IMMEDIATE")
+            environment.configure(connection=bound, version_table=VERSION_TABLE)
+            environment.run_migrations()
+            bound.commit()
+    except DBAPIError as error:
+        raise (error.orig or error) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import random
@@ -10,24 +9,35 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any, Callable, Deque, List, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from sqlite_job.core.clock import elapsed, pause
 from sqlite_job.core.context import parse_tags
-from sqlite_job.core.errors import DatabaseReplacedError
+from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseReplacedError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
 from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.commit_hub import CommitHub
+from sqlite_job.storage.filesystem import check_filesystem
+from sqlite_job.storage.free_space import FreeSpace
 from sqlite_job.storage.gate import Gate, GateClosedError
 from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import prepare_file
 from sqlite_job.storage.sql import job, payload, tag
-from sqlite_job.storage.sqlite_connection import check_version, connect, is_busy, translate
+from sqlite_job.storage.sqlite_connection import (
+    check_version,
+    connect,
+    discard,
+    is_busy,
+    is_full,
+    keep_for_ever,
+    translate,
+)
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.watching import watch_commits
 
@@ -51,10 +61,12 @@ _COMMITS_BETWEEN_LOOKS = 16
 class SqliteStorage(SQLStorage):
     """One database file, for any number of threads; survives a fork by opening everything anew in the child."""
 
-    def __init__(self, path: str, durability: str) -> None:
+    def __init__(self, path: str, durability: str, *, allow_network_fs: bool = False) -> None:
         """Take the absolute path and "full" or "normal"; nothing is opened before the first use."""
         self._path = path
         self._durability = durability
+        self._allow_network_fs = allow_network_fs
+        self._free_space = FreeSpace(path)
         self._gate_path = f"{path}-gate"
         self._liveness = Liveness(f"{path}-workers")
         self._gate: Optional[Gate] = None
@@ -62,9 +74,10 @@ class SqliteStorage(SQLStorage):
         self._opening = threading.Lock()
         self._writer: Optional[sqlite3.Connection] = None
         self._readers: Deque[sqlite3.Connection] = deque()
-        self._group_commit = GroupCommit(self._write_jobs)
-        self._hub = CommitHub(self.watch)
-        self._commits_until_look = _COMMITS_BETWEEN_LOOKS
+        self._group_commit = GroupCommit()
+        self._hub = CommitHub()
+        # The first commit looks: of programs that enqueue one job and end, none would ever come to a later one.
+        self._commits_until_look = 1
         self._checkpoint_at = _CHECKPOINT_BYTES
         _all_storages.add(self)
 
@@ -74,8 +87,9 @@ class SqliteStorage(SQLStorage):
         return self._path
 
     def enqueue(self, jobs: Sequence[NewJob]) -> None:
-        """Store jobs, sharing a commit with other threads."""
-        self._group_commit.submit(jobs)
+        """Store jobs, sharing a commit with other threads; refused while the disk is nearly full."""
+        self._free_space.require()
+        self._group_commit.submit(jobs, self._write_jobs)
 
     def watch(self) -> CommitWatcher:
         """Return a new watcher of this file."""
@@ -84,18 +98,24 @@ class SqliteStorage(SQLStorage):
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after commits, from a thread of its own, until the returned function is called."""
-        return self._hub.subscribe(callback)
+        return self._hub.subscribe(callback, self.watch)
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         with self._opening:
             gate, self._gate = self._gate, None
+        self._hub.stop()
         if gate is None:
             return
         with gate:
             for connection in self._taken_connections():
                 connection.close()
         gate.close()
+
+    def __del__(self) -> None:
+        """Close what nobody holds any more."""
+        with suppress(Exception):  # at the end of the interpreter, half of what it needs may be gone
+            self.close()
 
     def _ensure_open(self) -> Gate:
         gate = self._gate
@@ -104,6 +124,7 @@ class SqliteStorage(SQLStorage):
         with self._opening:
             if self._gate is None:
                 check_version()
+                check_filesystem(self._path, allow_network=self._allow_network_fs)
                 gate = Gate(self._gate_path)
                 try:
                     self._identity = prepare_file(self._path, gate, self._durability)
@@ -116,10 +137,11 @@ class SqliteStorage(SQLStorage):
     def _write(self, work: Callable[[Transaction], T]) -> T:
         deadline = elapsed() + _DEADLINE_SECONDS
         while True:
-            gate = self._ensure_open()
             try:
+                gate = self._ensure_open()
                 with gate:
                     found = self._attempt(work)
+                    # From here on nothing may raise: the commit is done, and would be taken for failed, or be repeated.
                     gate.ring()
                     self._checkpoint_if_due()
             except GateClosedError:
@@ -127,12 +149,19 @@ class SqliteStorage(SQLStorage):
             except DatabaseReplacedError:
                 self.close()  # the next use meets the new file, or makes one
                 raise
-            except sqlite3.Error as error:
-                if not is_busy(error) or elapsed() > deadline:
-                    raise translate(error, self._path) from error
-                pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
+            except (sqlite3.Error, DatabaseBusyError) as error:
+                self._wait_if_busy(error, deadline)
             else:
                 return found
+
+    def _wait_if_busy(self, error: Exception, deadline: float) -> None:
+        """Pause when somebody else holds a lock and there is time left; else raise a DatabaseError."""
+        if isinstance(error, sqlite3.Error):
+            if not is_busy(error) or elapsed() > deadline:
+                raise translate(error, self._path) from error
+        elif elapsed() > deadline:
+            raise error
+        pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         connection = self._writing_connection()
@@ -155,9 +184,21 @@ class SqliteStorage(SQLStorage):
         except sqlite3.Error:
             pass
         if isinstance(error, sqlite3.Error) and not is_busy(error):
-            # What such an error left in the connection is not to be trusted.
-            connection.close()
-            self._writer = None
+            self._drop_writer(error)
+            if is_full(error):
+                self._shrink_journal()
+
+    def _drop_writer(self, error: BaseException) -> None:
+        # What an error left in the connection is not to be trusted.
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            discard(connection, error)
+
+    def _shrink_journal(self) -> None:
+        """Try to make room on a full disk: of pages that were changed again and again only the last counts."""
+        with suppress(sqlite3.Error, DatabaseError):
+            self._writer = connect(self._path, self._durability)
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _writing_connection(self) -> sqlite3.Connection:
         files.check_same(self._path, self._identity)
@@ -168,18 +209,16 @@ class SqliteStorage(SQLStorage):
     def _read(self, work: Callable[[Transaction], T]) -> T:
         deadline = elapsed() + _DEADLINE_SECONDS
         while True:
-            self._ensure_open()
             try:
+                self._ensure_open()
                 files.check_same(self._path, self._identity)
                 return self._read_once(work)
             except DatabaseReplacedError:
                 self.close()
                 raise
-            except sqlite3.Error as error:
+            except (sqlite3.Error, DatabaseBusyError) as error:
                 # In WAL mode a reader waits only where the journal is being recovered or removed.
-                if not is_busy(error) or elapsed() > deadline:
-                    raise translate(error, self._path) from error
-                pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
+                self._wait_if_busy(error, deadline)
 
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
         try:
@@ -188,8 +227,8 @@ class SqliteStorage(SQLStorage):
             connection = connect(self._path, self._durability)
         try:
             found = work(Transaction(connection.cursor(), _DIALECT))
-        except BaseException:
-            connection.close()
+        except BaseException as error:
+            discard(connection, error)
             raise
         if len(self._readers) < _MOST_READERS:
             self._readers.append(connection)
@@ -209,15 +248,20 @@ class SqliteStorage(SQLStorage):
         size = files.size_of(f"{self._path}-wal")
         if size < self._checkpoint_at or self._writer is None:
             return
-        is_blocked = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        try:
+            is_blocked = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        except sqlite3.Error as error:
+            # No room, an I/O error: all is still in the journal.
+            is_blocked = True
+            self._drop_writer(error)
         # A long reader stands in the way: each try would stall all writers for the busy timeout, so not at each look.
         self._checkpoint_at = size + _CHECKPOINT_BYTES if is_blocked else _CHECKPOINT_BYTES
 
     def _write_jobs(self, jobs: Sequence[NewJob]) -> None:
         self._write(lambda transaction: self._enqueue(transaction, jobs))
 
-    def _show_alive(self, worker_id: int) -> None:
-        self._liveness.hold(worker_id)
+    def _show_alive(self, worker_id: int) -> bool:
+        return self._liveness.hold(worker_id)
 
     def _show_ended(self, worker_id: int) -> None:
         self._liveness.release(worker_id)
@@ -253,11 +297,14 @@ class SqliteStorage(SQLStorage):
     def _after_fork_in_child(self) -> None:
         # Closing a connection carried over a fork may remove the journal under the parent, so they are kept for ever.
         for connection in self._taken_connections():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            keep_for_ever(connection)
         if self._gate is not None:
             self._gate.abandon()
         _all_storages.discard(self)
-        self.__init__(self._path, self._durability)  # type: ignore[misc]  # locks that other threads held were copied
+        # Anew, since locks that other threads held were copied.
+        self.__init__(  # type: ignore[misc]
+            self._path, self._durability, allow_network_fs=self._allow_network_fs
+        )
 
 
 _all_storages: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
-from typing import Any, Tuple
+from contextlib import contextmanager
+from typing import Any, Iterator, Tuple, Type
 from urllib.parse import quote
 
 from sqlite_job.core.errors import (
     DatabaseBusyError,
     DatabaseError,
+    DatabaseFullError,
     DatabaseUnavailableError,
+    DatabaseUnusableError,
     NotOurDatabaseError,
     SQLiteTooOldError,
 )
@@ -29,6 +33,30 @@ _JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
 
 _SYNCHRONOUS = {"normal": 1, "full": 2}
 
+# Errors that stay until somebody mends the file.
+_UNUSABLE: Tuple[Tuple[str, Type[DatabaseError], str], ...] = (
+    (
+        "not a database",
+        NotOurDatabaseError,
+        "{path!r} is not a SQLite database; give another path, or restore a backup (nothing was changed)",
+    ),
+    (
+        "malformed",
+        DatabaseUnusableError,
+        "The database {path!r} is damaged ({text}); stop all workers, keep its files, and restore a backup",
+    ),
+    (
+        "readonly",
+        DatabaseUnusableError,
+        "The database {path!r} cannot be written; check the rights on it and its folder ({text})",
+    ),
+    (
+        "no such ",
+        DatabaseUnusableError,
+        "The database {path!r} has not the tables of this version any more ({text}); restore a backup",
+    ),
+)
+
 
 def connect(path: str, durability: str) -> sqlite3.Connection:
     """Open an existing database file in WAL mode; raises a DatabaseError that says what is wrong with it."""
@@ -46,12 +74,54 @@ def connect(path: str, durability: str) -> sqlite3.Connection:
     try:
         _configure(connection, durability)
     except sqlite3.Error as error:
-        connection.close()
+        discard(connection, error)
         raise translate(error, path) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def connect_plainly(path: str, mode: str = "rw") -> sqlite3.Connection:
+    """Open an existing file as it is, without setting anything: to look at what may not be ours, or to fill a new one.
+
+    Raises a DatabaseError.
+    """
+    try:
+        return sqlite3.connect(f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+@contextmanager
+def closing(connection: sqlite3.Connection, path: str) -> Iterator[sqlite3.Connection]:
+    """Close a connection at the end, and turn what the driver raises into a DatabaseError."""
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        discard(connection, error)
+        raise translate(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+
+
+def discard(connection: sqlite3.Connection, error: BaseException) -> None:
+    """Close a connection after an error, unless the file is damaged.
+
+    Closing the last one, SQLite would copy the journal into the file and delete it: what may be saved from the two
+    would be gone. Kept open until the process ends, it does neither.
+    """
+    if isinstance(error, sqlite3.Error) and is_damage(error):
+        keep_for_ever(connection)
+    else:
+        connection.close()
+
+
+def keep_for_ever(connection: sqlite3.Connection) -> None:
+    """Let a connection never be closed, not even when Python ends."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def check_version(version: Tuple[int, ...] = sqlite3.sqlite_version_info) -> None:
@@ -67,6 +137,17 @@ def is_busy(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk had no room; the transaction is rolled back already."""
+    return "is full" in str(error)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file has not the form of a database, or not any more."""
+    text = str(error)
+    return "malformed" in text or "not a database" in text
+
+
 def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     """Return the DatabaseError for a driver's error (by its text: sqlite_errorcode came with Python 3.11)."""
     text = str(error)
@@ -74,19 +155,18 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
         return DatabaseBusyError(
             f"The database {path!r} is locked by another program; nothing was written, try again ({text})"
         )
-    if "not a database" in text:
-        return NotOurDatabaseError(f"{path!r} is not a SQLite database; give another path (nothing was changed)")
-    if "malformed" in text:
-        return DatabaseUnavailableError(
-            f"The database {path!r} is damaged ({text}); stop all workers, and restore a backup"
-        )
-    if "readonly" in text:
-        return DatabaseUnavailableError(
-            f"The database {path!r} cannot be written; check the rights on it and its folder ({text})"
-        )
-    if "full" in text:
-        return DatabaseUnavailableError(f"No room left on the disk of {path!r}; nothing was written ({text})")
-    return DatabaseUnavailableError(f"The database {path!r} cannot be used: {text}")
+    if is_full(error):
+        return DatabaseFullError(f"No room left on the disk of {path!r}; nothing was written, make room ({text})")
+    for part, kind, message in _UNUSABLE:
+        if part in text:
+            return kind(message.format(path=path, text=text))
+    if isinstance(error, sqlite3.OperationalError):
+        return DatabaseUnavailableError(f"The database {path!r} cannot be used: {text}")
+    # A constraint, a type: rows or tables are not as this version left them.
+    return DatabaseUnusableError(
+        f"The database {path!r} refuses what this version writes ({text}); see what has changed its rows or tables: "
+        f"sqlite-job doctor"
+    )
 
 
 def _configure(connection: sqlite3.Connection, durability: str) -> None:

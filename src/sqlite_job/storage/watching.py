@@ -57,8 +57,12 @@ class _DataVersion:
         self._seen = found
         return changed
 
-    def _read(self) -> int:
-        return int(self.connection.execute("PRAGMA data_version").fetchall()[0][0])
+    def _read(self) -> Optional[int]:
+        try:
+            return int(self.connection.execute("PRAGMA data_version").fetchall()[0][0])
+        except sqlite3.Error:
+            # A change, too: whoever is woken by it reads, and meets the error where it can be told.
+            return None
 
 
 class InotifyWatcher:

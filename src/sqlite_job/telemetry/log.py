@@ -16,6 +16,7 @@ from sqlite_job.core.events import (
     OutcomesStale,
     StorageFailed,
     WorkerExpelled,
+    WorkerFailed,
     WorkerStarted,
     WorkerStopped,
 )
@@ -79,32 +80,39 @@ def configure_logging() -> None:
 
 def _started(event: WorkerStarted) -> None:
     logger.info(
-        "Worker %d serves %s with %d functions (%s) from %s",
+        "Worker %d serves %s with %s (%s) from %s",
         event.worker_id,
         ", ".join(event.queues),
-        len(event.functions),
+        _count(len(event.functions), "function"),
         _some(event.functions),
         event.database,
     )
 
 
 def _stopped(event: WorkerStopped) -> None:
-    logger.info("Worker %d stopped after %s jobs", event.worker_id, f"{event.jobs:,}")
+    logger.info("Worker %d stopped after %s", event.worker_id, _count(event.jobs, "job"))
+
+
+def _worker_failed(event: WorkerFailed) -> None:
+    logger.critical(
+        "Worker %d ends, and leaves %d running jobs to the next one: %s", event.worker_id, event.held, event.error
+    )
 
 
 def _claimed(event: JobsClaimed) -> None:
-    logger.debug("Claimed %d jobs", len(event.jobs))
+    logger.debug("Claimed %s", _count(len(event.jobs), "job"))
 
 
 def _stale(event: OutcomesStale) -> None:
     logger.warning(
-        "%d outcomes came too late and changed nothing: the jobs had been taken from this worker", len(event.outcomes)
+        "%s came too late and changed nothing: the jobs had been taken from this worker",
+        _count(len(event.outcomes), "outcome"),
     )
 
 
 def _rescued(event: JobsRescued) -> None:
     workers = sorted({job.worker_id for job in event.jobs})
-    logger.warning("Rescued %d jobs of worker %s", len(event.jobs), ", ".join(map(str, workers)))
+    logger.warning("Rescued %s of worker %s", _count(len(event.jobs), "job"), ", ".join(map(str, workers)))
     for job in event.jobs:
         if job.is_final:
             logger.error("Failed %s %s: its worker died %d times", job.function, job.id, job.deaths)
@@ -187,6 +195,10 @@ def _duration(outcome: Completed) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")  # noqa: PLR2004 - what fits a line
 
@@ -194,6 +206,7 @@ def _some(names: Sequence[str]) -> str:
 _WRITERS: Dict[type, Callable[[Any], None]] = {
     WorkerStarted: _started,
     WorkerStopped: _stopped,
+    WorkerFailed: _worker_failed,
     JobsClaimed: _claimed,
     OutcomesStale: _stale,
     JobsRescued: _rescued,

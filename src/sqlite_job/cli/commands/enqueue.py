@@ -44,6 +44,8 @@ class EnqueueCommand(click.Command):
         """Read options and arguments; what follows `--` is never an option."""
         verbatim = len(args) - args.index("--") - 1 if "--" in args else 0
         rest = super().parse_args(ctx, args)
+        if ctx.resilient_parsing:  # a line that is still being typed, and wants to be completed
+            return rest
         words = [ctx.params["function"], *ctx.params["arguments"]]
         for word in words[: len(words) - verbatim]:
             if word.startswith("-") and len(word) > 1 and not is_negative_number(word):

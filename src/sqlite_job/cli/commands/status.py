@@ -27,6 +27,7 @@ _WORKER_COLUMNS = (
     Column("PID", is_number=True),
     Column("Queues"),
     Column("Age"),
+    Column("Seen"),
 )
 
 
@@ -83,6 +84,7 @@ def _write_workers(workers: List[WorkerInfo]) -> None:
             styled(worker.pid),
             styled(", ".join(worker.queues)),
             styled(format_age(worker.started_at, now)),
+            styled(format_age(worker.heartbeat_at, now)),
         ]
         for worker in workers
     ]

@@ -6,7 +6,7 @@ from typing import Callable, List, Optional, Protocol, Sequence
 
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
-from sqlite_job.engine.stopping import StopCause
+from sqlite_job.core.stopping import StopCause
 
 Report = Callable[[Outcome], None]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import Any, Awaitable, Callable, Coroutine, Deque, Dict, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, Coroutine, Deque, Dict, List, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
+from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
 from sqlite_job.engine.executors import Report
-from sqlite_job.engine.stopping import GRACE_SECONDS, Stop, StopCause
 
 RunAsync = Callable[[ClaimedJob, Stop], Coroutine[Any, Any, Outcome]]
 
@@ -27,7 +27,10 @@ class EventLoopThread:
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         """Await something on the loop from another thread, and return its value."""
-        return asyncio.run_coroutine_threadsafe(_as_coroutine(awaitable), self.loop).result()
+        value, error = asyncio.run_coroutine_threadsafe(_capture(awaitable), self.loop).result()
+        if error is not None:
+            raise error
+        return value
 
     def close(self) -> None:
         """Cancel what still runs, and end the thread; one whose loop is blocked by a job is abandoned."""
@@ -42,6 +45,9 @@ class EventLoopThread:
             task.cancel()
         if left:
             self.loop.run_until_complete(asyncio.wait(left, timeout=GRACE_SECONDS))
+        for task in left:
+            # Those that swallow their cancellation were reported already, when they were left behind.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no other door
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
@@ -153,5 +159,9 @@ class _Running:
         self.task: Optional[asyncio.Task[None]] = None
 
 
-async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _capture(awaitable: Awaitable[Any]) -> Tuple[Any, Optional[BaseException]]:
+    # As a value: a SystemExit or KeyboardInterrupt that leaves a task ends its event loop.
+    try:
+        return await awaitable, None
+    except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
+        return None, error

@@ -9,10 +9,10 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 from sqlite_job.core.clock import Clock, elapsed
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Died, FailureReport, Outcome
+from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
 from sqlite_job.engine.executors import Report
 from sqlite_job.engine.executors.child_process import ChildBrokenError, ChildProcess
 from sqlite_job.engine.executors.frames import Message, unpack_outcome
-from sqlite_job.engine.stopping import GRACE_SECONDS, Stop, StopCause
 
 # An idle process has 5 seconds to run its on_shutdown.
 _JOIN_SECONDS = 6.0
@@ -78,13 +78,10 @@ class ProcessExecutor:
     def stop(self, seq: int, cause: StopCause, reason: Optional[str] = None) -> bool:
         """Tell a running job to stop, and kill it if it does not; False when it does not run here."""
         for slot in self._slots:
-            job, child = slot.job, slot.child
+            job = slot.job
             if job is not None and job.seq == seq:
-                if slot.stop.set(cause, reason) and child is not None:
-                    child.terminate()
-                    killer = threading.Timer(GRACE_SECONDS, child.kill)
-                    killer.daemon = True
-                    killer.start()
+                if slot.stop.set(cause, reason) and slot.has_started:
+                    slot.terminate()
                 return True
         return False
 
@@ -113,6 +110,7 @@ class ProcessExecutor:
                 if job is None:
                     return
                 slot.stop = Stop()
+                slot.has_started = False
                 slot.job = job
                 outcome = self._run(slot, job)
                 slot.job = None
@@ -128,6 +126,9 @@ class ProcessExecutor:
                 slot.child = ChildProcess(self._hello, self._on_log)
                 started_at = self._clock.now()  # a fresh process takes a quarter of a second
             slot.child.start_job(tuple(job))
+            slot.has_started = True
+            if slot.stop.cause is not None:  # while the process started, when there was nobody to tell
+                slot.terminate()
             outcome = self._wait(slot, job, started_at)
         except ChildBrokenError as error:
             return self._died(job, started_at, str(error))
@@ -189,5 +190,15 @@ class _Slot:
         self.child: Optional[ChildProcess] = None
         self.job: Optional[ClaimedJob] = None
         self.stop = Stop()
+        self.has_started = False
         self.thread = threading.Thread(target=serve, args=(self,), name=f"sqlite-job-process-{number}", daemon=True)
         self.thread.start()
+
+    def terminate(self) -> None:
+        """Tell the process to stop its job, and kill it if it does not."""
+        child = self.child
+        if child is not None:
+            child.terminate()
+            killer = threading.Timer(GRACE_SECONDS, child.kill)
+            killer.daemon = True
+            killer.start()

@@ -11,8 +11,8 @@ from typing import Callable, List, Optional, Sequence
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
+from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause, StopRequested
 from sqlite_job.engine.executors import Report
-from sqlite_job.engine.stopping import GRACE_SECONDS, Stop, StopCause, StopRequested
 
 # A thread whose job has ended needs microseconds to leave; one that is stuck in a job is left behind.
 _JOIN_SECONDS = 0.5

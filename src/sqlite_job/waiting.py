@@ -1,0 +1,80 @@
+"""Wait for the end of a job: woken by commits, never by a poll."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import Awaitable, Callable, Optional
+
+from sqlite_job.core.clock import elapsed
+from sqlite_job.core.errors import JobNotFoundError, ResultTimeoutError
+from sqlite_job.core.jobs import StoredResult
+from sqlite_job.storage.interface import Storage
+
+# The longest single wait: more than a lock can take on some systems is as good as for ever.
+_LONGEST_WAIT = 3600.0
+
+Read = Callable[[], Awaitable[StoredResult]]
+
+
+def read_result(storage: Storage, job_id: str) -> StoredResult:
+    """Return a job's status and encoded result; raises JobNotFoundError."""
+    stored = storage.result(job_id)
+    if stored is None:
+        raise JobNotFoundError(job_id)
+    return stored
+
+
+def wait_until_final(storage: Storage, job_id: str, timeout: Optional[float]) -> StoredResult:
+    """Block until the job has ended, at most `timeout` seconds; raises ResultTimeoutError or JobNotFoundError."""
+    stored = read_result(storage, job_id)
+    if stored.status.is_final:
+        return stored
+    deadline = None if timeout is None else elapsed() + timeout
+    committed = threading.Event()
+    unsubscribe = storage.subscribe(committed.set)
+    try:
+        while True:
+            committed.clear()
+            stored = read_result(storage, job_id)
+            if stored.status.is_final:
+                return stored
+            remaining = _LONGEST_WAIT if deadline is None else deadline - elapsed()
+            if remaining <= 0:
+                raise ResultTimeoutError(job_id, timeout or 0)
+            committed.wait(min(remaining, _LONGEST_WAIT))
+    finally:
+        unsubscribe()
+
+
+async def await_final(storage: Storage, job_id: str, timeout: Optional[float]) -> StoredResult:
+    """Do as `wait_until_final`, without blocking the event loop."""
+    loop = asyncio.get_running_loop()
+    read: Read = partial(loop.run_in_executor, None, read_result, storage, job_id)
+    stored = await read()  # opens the database, too, so that subscribing is a matter of microseconds
+    if stored.status.is_final:
+        return stored
+    committed = asyncio.Event()
+    unsubscribe = storage.subscribe(partial(_set_soon, loop, committed))
+    try:
+        return await asyncio.wait_for(_read_until_final(read, committed), timeout)
+    except asyncio.TimeoutError:
+        raise ResultTimeoutError(job_id, timeout or 0) from None
+    finally:
+        unsubscribe()
+
+
+async def _read_until_final(read: Read, committed: asyncio.Event) -> StoredResult:
+    while True:
+        committed.clear()
+        stored = await read()
+        if stored.status.is_final:
+            return stored
+        await committed.wait()
+
+
+def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits any more
+        loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,350 @@
+"""What SQLite, the disk and other programs can do to a database: docs/explanation/sqlite-hazards.md, row by row."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sqlite_job.core.errors import (
+    DatabaseFullError,
+    DatabaseUnavailableError,
+    DatabaseUnusableError,
+    NotOurDatabaseError,
+)
+from sqlite_job.core.states import JobStatus
+from sqlite_job.storage import sqlite as sqlite_module
+from sqlite_job.storage.sqlite import SqliteStorage
+from sqlite_job.storage.sqlite_connection import connect, translate
+from sqlite_job.storage.watching import PollWatcher
+from tests.storage.disks import mounted_disk
+from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def make():
+    """Make storages that are closed at the end."""
+    made = []
+
+    def make_one(path, durability="full"):
+        made.append(SqliteStorage(str(path), durability))
+        return made[-1]
+
+    yield make_one
+    for storage in made:
+        storage.close()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 8 MB: nothing is enqueued below 0.4 MB."""
+    yield from mounted_disk(tmp_path / "disk", 8 * MB)
+
+
+def fill(storage, size=50_000):
+    """Enqueue until it is refused, and return the ids that were acknowledged and the error."""
+    acknowledged = []
+    while True:
+        job = new_job(f"fill-{len(acknowledged)}", args=b"x" * size)
+        try:
+            storage.enqueue([job])
+        except DatabaseUnavailableError as error:
+            return acknowledged, error
+        acknowledged.append(job.id)
+
+
+def all_there(storage, ids):
+    return [job_id for job_id in ids if storage.get(job_id) is None] == []
+
+
+# ---- a full disk
+
+
+def test_enqueue_is_refused_below_a_floor_while_what_is_there_is_settled(make, disk):
+    storage = make(disk.path)
+    worker_id = storage.register_worker(("default",), NOW, LEASE)
+    storage.enqueue([new_job("a"), new_job("b")])
+    disk.leave(300_000)
+    storage._free_space._next_look = 0  # as if a second had passed since the last look
+
+    with pytest.raises(DatabaseFullError, match=r"has 0\.3 MB left, and below 0\.4 MB no job is taken"):
+        storage.enqueue([new_job("c")])
+    jobs = claim(storage, worker_id=worker_id)
+    assert settle(storage, *map(completed, jobs), worker_id=worker_id) == []
+    assert storage.get("a").status is JobStatus.COMPLETED
+    assert storage.get("c") is None
+
+    disk.leave(2 * MB)
+    storage.enqueue([new_job("c")])
+    assert storage.get("c") is not None
+
+
+def test_the_disk_is_asked_at_most_once_a_second(make, disk):
+    storage = make(disk.path)
+    storage.enqueue([new_job()])
+    disk.leave(300_000)
+
+    storage.enqueue([new_job()])
+
+
+def test_nothing_acknowledged_is_lost_on_a_full_disk(make, disk, monkeypatch):
+    monkeypatch.setattr("sqlite_job.storage.free_space._FLOOR_BYTES", 0)
+    storage = make(disk.path)
+    acknowledged, error = fill(storage)
+
+    assert isinstance(error, DatabaseFullError)
+    assert "make room" in str(error)
+    assert len(acknowledged) > 50
+    assert all_there(storage, acknowledged)
+    assert storage.get(f"fill-{len(acknowledged)}") is None
+    storage.close()
+    again = make(disk.path)
+    assert all_there(again, acknowledged)
+    assert integrity(disk.path) == "ok"
+
+
+def test_what_could_not_be_settled_on_a_full_disk_is_settled_once_there_is_room(make, disk, monkeypatch):
+    monkeypatch.setattr("sqlite_job.storage.free_space._FLOOR_BYTES", 0)
+    storage = make(disk.path)
+    worker_id = storage.register_worker(("default",), NOW, LEASE)
+    storage.enqueue([new_job("a")])
+    (job,) = claim(storage, worker_id=worker_id)
+    disk.leave(4 * MB)
+    fill(storage)
+
+    done = completed(job, value=b"x" * 300_000)  # more than what the failed commit took of the journal's file
+    with pytest.raises(DatabaseFullError):
+        settle(storage, done, worker_id=worker_id)
+    assert storage.get("a").status is JobStatus.RUNNING
+    disk.leave(1 * MB)
+    assert settle(storage, done, worker_id=worker_id) == []
+    assert storage.get("a").status is JobStatus.COMPLETED
+
+
+def test_a_checkpoint_that_finds_no_room_does_not_make_a_commit_fail(make, disk, monkeypatch):
+    monkeypatch.setattr("sqlite_job.storage.free_space._FLOOR_BYTES", 0)
+    storage = make(disk.path)
+    for number in range(60):
+        storage.enqueue([new_job(f"job-{number}", args=b"x" * 50_000)])
+    disk.leave(100_000)  # enough for a commit, not for a copy of the journal into the database
+    monkeypatch.setattr(storage, "_checkpoint_at", 0)
+    monkeypatch.setattr(storage, "_commits_until_look", 1)
+    size = os.stat(disk.path).st_size
+
+    storage.enqueue([new_job("last")])
+    assert storage._checkpoint_at > 0  # it was tried, and is not tried again at once
+    assert os.stat(disk.path).st_size - size <= 100_000
+    assert storage.get("last") is not None
+    disk.leave(1 * MB)
+    storage.enqueue([new_job("after")])
+    assert storage.get("after") is not None
+
+
+def test_a_full_disk_gets_the_room_of_a_journal_whose_pages_changed_again_and_again(make, disk):
+    storage = make(disk.path)
+    storage.enqueue([new_job("a")])
+    while os.stat(disk.path + "-wal").st_size < 3 * MB:
+        storage.requeue("a", NOW) if storage.get("a").status.is_final else storage.cancel("a", None, NOW)
+    disk.leave(0)
+    worker_id = None
+    with pytest.raises(DatabaseFullError):
+        worker_id = storage.register_worker(("x" * 5_000,), NOW, LEASE)
+    assert worker_id is None
+
+    assert os.stat(disk.path + "-wal").st_size == 0
+    storage.register_worker(("x" * 5_000,), NOW, LEASE)
+
+
+def test_a_database_that_cannot_even_be_made_on_a_full_disk_says_so_and_is_made_later(make, disk):
+    disk.leave(20_000)
+    with pytest.raises(DatabaseUnavailableError, match=r"No room left|disk I/O error"):
+        make(disk.path).register_worker(("default",), NOW, LEASE)
+
+    disk.leave(4 * MB)
+    make(disk.path).enqueue([new_job("a")])
+    assert integrity(disk.path) == "ok"
+
+
+def test_a_limit_on_the_size_of_files_is_an_error_that_passes(tmp_path):
+    program = f"""
+import resource
+from sqlite_job.core.errors import DatabaseUnavailableError, DatabaseUnusableError
+from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import new_job
+storage = SqliteStorage({str(tmp_path / "jobs.db")!r}, "full")
+storage.enqueue([new_job()])
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+ids = []
+try:
+    while True:
+        storage.enqueue([new_job(f"job-{{len(ids)}}", args=b"x" * 10_000)])
+        ids.append(f"job-{{len(ids)}}")
+except DatabaseUnavailableError as error:
+    assert not isinstance(error, DatabaseUnusableError), error
+    print(len(ids) > 5, all(storage.get(name) for name in ids))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+storage.enqueue([new_job("last")])
+print(storage.get("last").id, storage._writer.execute("PRAGMA integrity_check").fetchall())
+"""
+    assert run(program).splitlines() == ["True True", "last [('ok',)]"]
+
+
+# ---- a damaged, read-only or foreign file
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (sqlite3.DatabaseError("database disk image is malformed"), DatabaseUnusableError),
+        (sqlite3.DatabaseError("file is not a database"), NotOurDatabaseError),
+        (sqlite3.OperationalError("attempt to write a readonly database"), DatabaseUnusableError),
+        (sqlite3.OperationalError("no such table: sqlitejob_job"), DatabaseUnusableError),
+        (sqlite3.IntegrityError("UNIQUE constraint failed: sqlitejob_result.seq"), DatabaseUnusableError),
+        (sqlite3.OperationalError("database or disk is full"), DatabaseFullError),
+        (sqlite3.OperationalError("disk I/O error"), DatabaseUnavailableError),
+        (sqlite3.OperationalError("unable to open database file"), DatabaseUnavailableError),
+    ],
+    ids=str,
+)
+def test_each_error_of_sqlite_is_told_as_passing_or_not(error, kind):
+    translated = translate(error, "jobs.db")
+    assert type(translated) is kind
+    assert "jobs.db" in str(translated)
+
+
+def test_a_database_that_became_read_only_is_told_as_such(make, path):
+    storage = make(path)
+    storage.enqueue([new_job("a")])
+    storage._writer.execute("PRAGMA query_only = 1")
+
+    with pytest.raises(DatabaseUnusableError, match="cannot be written; check the rights"):
+        storage.enqueue([new_job("b")])
+    assert storage.get("b") is None
+
+
+def test_a_damaged_database_keeps_its_journal(tmp_path):
+    """Closing the last connection would copy the journal into what is left of the file, and delete it."""
+    path = str(tmp_path / "jobs.db")
+    program = f"""
+import os, subprocess
+from sqlite_job.core.errors import DatabaseError
+from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import new_job
+storage = SqliteStorage({path!r}, "full")
+for number in range(300):
+    storage.enqueue([new_job(f"job-{{number}}", args=b"x" * 3000)])
+storage._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+storage.enqueue([new_job("late", args=b"y" * 3000)])
+subprocess.run(["dd", "if=/dev/urandom", "of=" + {path!r}, "bs=4096", "seek=1", "count=200", "conv=notrunc"], check=True,
+               stderr=subprocess.DEVNULL)
+try:
+    SqliteStorage({path!r}, "normal").counts()
+except DatabaseError as error:
+    print(type(error).__name__, "is damaged" in str(error))
+"""
+    assert run(program).split() == ["DatabaseUnusableError", "True"]
+    assert os.stat(path + "-wal").st_size > 3000
+
+
+def test_a_trigger_of_a_stranger_on_our_tables_is_refused_by_name(make, path):
+    make(path).enqueue([new_job("a")])
+    change(path, "CREATE TRIGGER evil AFTER INSERT ON sqlitejob_payload BEGIN UPDATE sqlitejob_payload SET args=x''; END")
+
+    with pytest.raises(DatabaseUnusableError, match="trigger 'evil' on sqlitejob_payload.*DROP TRIGGER evil"):
+        make(path).enqueue([new_job("b")])
+    change(path, "DROP TRIGGER evil")
+    make(path).enqueue([new_job("b")])
+
+
+def test_a_view_in_the_place_of_a_table_is_refused_by_name(make, path):
+    make(path).enqueue([new_job("a")])
+    change(path, "CREATE VIEW SQLITEJOB_shadow AS SELECT 1 AS a")
+
+    with pytest.raises(DatabaseUnusableError, match="view 'SQLITEJOB_shadow'"):
+        make(path).counts()
+
+
+def test_triggers_on_a_users_own_tables_are_the_users(make, path):
+    make(path).enqueue([new_job("a")])
+    change(path, "CREATE TABLE theirs (a)")
+    change(path, "CREATE TABLE sqlitejobs (a)")
+    change(path, "CREATE TRIGGER mine AFTER INSERT ON theirs BEGIN UPDATE sqlitejob_job SET priority = 9; END")
+    change(path, "CREATE TRIGGER also AFTER INSERT ON sqlitejobs BEGIN SELECT 1; END")
+    change(path, "CREATE VIEW shown AS SELECT * FROM sqlitejob_job")
+
+    make(path).enqueue([new_job("b")])
+
+
+# ---- the journal
+
+
+def test_programs_that_enqueue_one_job_each_keep_the_journal_small(make, path, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_BYTES", 200_000)
+    holder = make(path)  # keeps it open, as an idle worker does: otherwise the last one to close empties the journal
+    holder.counts()
+    sizes = []
+    for _ in range(40):
+        producer = SqliteStorage(path, "full")
+        producer.enqueue([new_job(args=b"x" * 20_000)])
+        producer.close()
+        sizes.append(os.stat(path + "-wal").st_size)
+
+    assert max(sizes) < 300_000
+
+
+def test_a_watcher_that_cannot_read_wakes_its_owner_once(make, path):
+    make(path).counts()
+    connection = connect(path, "full")
+    watcher = PollWatcher(connection)
+    connection.close()
+
+    assert watcher.wait(20) is True  # the owner reads, and meets the error where it can be told
+    assert watcher.wait(0.05) is False
+
+
+def test_a_lock_that_is_met_while_connecting_is_waited_for(make, path):
+    make(path).enqueue([new_job("a")])
+    stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    stranger.execute("PRAGMA locking_mode = EXCLUSIVE")
+    for storage in list(sqlite_module._all_storages):
+        storage.close()
+    stranger.execute("BEGIN IMMEDIATE")  # nobody else can even read
+    timer = threading.Timer(0.5, stranger.close)
+    timer.start()
+
+    storage = make(path)
+    assert storage.get("a").id == "a"
+    timer.join()
+
+
+# ---- helpers
+
+
+def integrity(path):
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("PRAGMA integrity_check").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def change(path, statement):
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute(statement)
+    finally:
+        connection.close()
+
+
+def run(program):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
