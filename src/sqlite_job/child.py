@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -21,12 +20,11 @@ from sqlite_job.core.stopping import Stop, StopCause, StopRequested
 from sqlite_job.engine.executors.frames import Channel, pack_outcome
 from sqlite_job.engine.failures import report_failure
 from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import Address, load_settings
 from sqlite_job.wiring import make_runner
-
-_PR_SET_PDEATHSIG = 1
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -37,7 +35,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=descriptor))
     _, module, qualname, file, location, level = channel.receive()
-    _die_with(parent)
+    if not die_with_parent(parent, signal.SIGKILL):
+        sys.exit(1)
     _send_logs(channel, level)
     try:
         settings = load_settings(Address(module, qualname, file), location)
@@ -150,15 +149,6 @@ def _send_logs(channel: Channel, level: int) -> None:
     root.addHandler(_LogsToWorker(channel))
     root.setLevel(level)
     logging.getLogger("sqlite_job").setLevel(level)
-
-
-def _die_with(parent: int) -> None:
-    """End when the worker does, even inside a call into C that never looks at anything."""
-    if sys.platform == "linux":
-        # Of the thread that started this process: a slot's thread, which lives as long as its child.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:

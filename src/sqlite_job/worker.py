@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from typing import Callable, Iterator, List, Optional, Sequence, Union
@@ -18,6 +19,7 @@ from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
+from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
@@ -25,6 +27,9 @@ from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
 from sqlite_job.wiring import Executors, duration, make_runner
+
+# Set by a supervisor in the environment of its workers.
+SUPERVISED_VARIABLE = "SQLITE_JOB_SUPERVISED"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -59,16 +64,21 @@ class Worker:
         """Call `subscriber` with each event of this worker (`sqlite_job.core.events`)."""
         self._events.subscribe(subscriber)
 
-    def run(self, *, burst: bool = False) -> int:
-        """Run jobs until SIGTERM, SIGINT or `stop()`, or with `burst` until nothing is ready; returns how many ran.
+    def run(self, *, burst: bool = False, max_jobs: Optional[int] = None) -> int:
+        """Run jobs until SIGTERM, SIGINT or `stop()`; returns how many ran.
 
+        With `burst` it ends when nothing is ready, with `max_jobs` after so many jobs (and those that run beside them).
         On a stop, unstarted jobs go back to the queue and running ones have `shutdown_timeout` seconds; a second
         signal returns them at once. Logs to the standard error stream unless logging is set up already.
         """
         refuse_while_loading()
         configure_logging()
         with self._answering_signals():
-            return self._serve(burst=burst)
+            if SUPERVISED_VARIABLE in os.environ and not die_with_parent(
+                int(os.environ[SUPERVISED_VARIABLE]), signal.SIGTERM
+            ):
+                return 0
+            return self._serve(burst=burst, max_jobs=max_jobs)
 
     def stop(self) -> None:
         """Make `run` end, from any thread or a signal handler; a second call does not wait for running jobs."""
@@ -107,12 +117,13 @@ class Worker:
         if errors:
             raise errors[0]
 
-    def _serve(self, *, burst: bool, started: Callable[[], None] = lambda: None) -> int:
+    def _serve(self, *, burst: bool, max_jobs: Optional[int] = None, started: Callable[[], None] = lambda: None) -> int:
         storage = self._open_storage()
         with contextlib.ExitStack() as stack:
             watcher = storage.watch()
             stack.callback(watcher.close)
-            loop = _LoopOnDemand(stack)
+            loop = _LoopOnDemand()
+            stack.callback(loop.close)  # first in, so last out: on_shutdown may need it
             hooks = Hooks(self.settings.hooks, loop)
             hooks.call("on_startup")
             stack.callback(hooks.call, "on_shutdown")
@@ -139,7 +150,7 @@ class Worker:
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
             try:
-                engine.run(burst=burst)
+                engine.run(burst=burst, max_jobs=max_jobs)
             finally:
                 self._engine = None
                 self._must_stop = False
@@ -182,6 +193,8 @@ class Worker:
 
     def _on_stuck(self, job: ClaimedJob) -> None:
         self._events.emit(JobStuck(job))
+        if SUPERVISED_VARIABLE in os.environ:
+            self.stop()  # the thread can be got rid of with its process only, and somebody starts a new one
 
     @contextlib.contextmanager
     def _answering_signals(self) -> Iterator[None]:
@@ -201,12 +214,14 @@ class Worker:
 class _LoopOnDemand:
     """Makes the worker's event loop when the first coroutine asks for it."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
+    def __init__(self) -> None:
         self._thread: Optional[EventLoopThread] = None
 
     def __call__(self) -> EventLoopThread:
         if self._thread is None:
             self._thread = EventLoopThread()
-            self._stack.callback(self._thread.close)
         return self._thread
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.close()

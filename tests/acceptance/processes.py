@@ -42,13 +42,32 @@ async def hold_async(started, release):
         await asyncio.sleep(0.005)
     return "released"
 
+def hold_on(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+def leave_orphan():
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.2)
+        os._exit(0)
+    return "left"
+
 class Settings(WorkerSettings):
-    functions = [add, add_later, mark, hold, hold_async]
+    functions = [add, add_later, mark, hold, hold_async, hold_on, leave_orphan]
     database = "jobs.db"
     shutdown_timeout = 20
 
 class Short(Settings):
     lease = 3
+
+class Limited(Settings):
+    shutdown_timeout = 0.1
+
+class Dying(Settings):
+    def on_startup(self, state):
+        os._exit(9)
 
 class Impatient(Settings):
     shutdown_timeout = 0.1
@@ -130,6 +149,9 @@ class Process:
             self._changed.wait_for(there, DEADLINE)
             assert any(text in line for line in self.lines), self.lines
 
+    def is_running(self):
+        return self._process.poll() is None
+
     def send(self, number):
         self._process.send_signal(number)
 
@@ -147,9 +169,9 @@ class Process:
         self.wait()
 
 
-def wait_until(condition, what):
+def wait_until(condition, what, seconds=DEADLINE):
     """Look again and again until the condition holds: for states of files and processes that nobody announces."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.005)

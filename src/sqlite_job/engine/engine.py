@@ -116,13 +116,13 @@ class Engine:
             for job in executor.take_back():
                 self._held.pop(job.seq, None)
 
-    def run(self, *, burst: bool = False) -> None:
-        """Turn until stopped, or with `burst` until nothing is ready and nothing runs; then shut down.
+    def run(self, *, burst: bool = False, max_jobs: Optional[int] = None) -> None:
+        """Turn until stopped, with `burst` until nothing is ready, with `max_jobs` until so many ran; then shut down.
 
         Raises a DatabaseError that waiting does not mend; nothing is written after it.
         """
         try:
-            self._run(burst=burst)
+            self._run(burst=burst, max_jobs=max_jobs)
         except DatabaseError as error:
             self._give_up(error)
             raise
@@ -155,9 +155,9 @@ class Engine:
         self._start(exchange.claimed)
         return True
 
-    def _run(self, *, burst: bool) -> None:
+    def _run(self, *, burst: bool, max_jobs: Optional[int]) -> None:
         try:
-            while not self._stops:
+            while not self._stops and (max_jobs is None or self.jobs_run < max_jobs):
                 if self._guarded_turn():
                     continue
                 if burst and not self._held:
