@@ -18,20 +18,17 @@ class WrongWorkError(Exception):
     """What was stored is not what was asked for."""
 
 
-def check_enqueued(path: str, numbers: Iterable[int]) -> None:
-    """Raise unless exactly the jobs of these numbers are pending."""
+def check_enqueued(path: str, numbers: Iterable[int], after: int = 0) -> None:
+    """Raise unless exactly the jobs of these numbers are pending behind the seq `after`."""
     found = []
-    for status, tries, claim_number, args, value in _stored(path):
+    for status, tries, claim_number, args, value in _stored(path, after):
         expect((status, tries, claim_number, value) == ("pending", 0, 0, None), f"a job is {status}, try {tries}")
         found.append(_number(args))
     _expect_numbers(found, numbers)
 
 
 def check_drained(path: str, numbers: Iterable[int], after: int = 0) -> None:
-    """Raise unless exactly the jobs of these numbers ran, once each, and gave their number back.
-
-    Looks at the rows behind the seq `after`.
-    """
+    """Raise unless exactly the jobs of these numbers ran once, behind the seq `after`, and gave their number back."""
     found = []
     for status, tries, claim_number, args, value in _stored(path, after):
         expect((status, tries, claim_number) == ("completed", 1, 1), f"a job is {status}, try {tries}")
@@ -47,7 +44,7 @@ def expect(is_right: bool, message: str) -> None:  # noqa: FBT001 - as assert, w
         raise WrongWorkError(message)
 
 
-def _stored(path: str, after: int = 0) -> List[Tuple[Any, ...]]:
+def _stored(path: str, after: int) -> List[Tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(_JOBS, (after,)).fetchall()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 from benchmarks import child
-from benchmarks.check import check_drained, expect
+from benchmarks.check import check_drained, check_enqueued, expect
 from benchmarks.figures import Figure, at_most
 from benchmarks.jobs import echo, settings
 from benchmarks.sizes import Sizes
@@ -38,6 +38,7 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
     yield Figure("footprint", "import sqlite_job", "ms", sizes.imports, imports, [], at_most(80))
     path = str(folder / "first-use.db")
     first_uses = [_milliseconds(_FIRST_USE, sizes.imports, path) for _ in range(sizes.repeat)]
+    check_enqueued(path, [1] * sizes.repeat * (sizes.imports + 1))
     yield Figure("footprint", "import and first enqueue", "ms", sizes.imports, first_uses, [])
 
 

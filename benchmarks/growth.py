@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from benchmarks import child, raw
-from benchmarks.check import check_drained, expect
+from benchmarks.check import check_drained, check_enqueued, expect
 from benchmarks.figures import Figure, Goal
 from benchmarks.jobs import echo
 from benchmarks.sizes import Sizes
@@ -133,11 +133,12 @@ def _enqueues(path: str, enqueues: int) -> Iterator[float]:
     last = _last_seq(path)
     queue = SQLiteJob(database=path, durability=DURABILITY)
     queue.enqueue(echo, 0)
-    for number in range(enqueues):
+    for number in range(1, enqueues + 1):
         began = time.perf_counter()
         queue.enqueue(echo, number)
         yield (time.perf_counter() - began) * 1e6
     queue.close()
+    check_enqueued(path, range(enqueues + 1), after=last)
     _delete_measured(path, last)
 
 

@@ -5,9 +5,12 @@ This is the public API; everything else may change.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlite_job.connections import SQLiteJob, call
 from sqlite_job.core.context import JobContext, current_job
 from sqlite_job.core.errors import (
+    BackupRefusedError,
     DatabaseBusyError,
     DatabaseError,
     DatabaseFullError,
@@ -42,12 +45,15 @@ from sqlite_job.core.tasks import task
 from sqlite_job.inspection import Inspector, WorkerInfo
 from sqlite_job.job import Job
 from sqlite_job.settings import WorkerSettings
-from sqlite_job.worker import Worker
+
+if TYPE_CHECKING:
+    from sqlite_job.worker import Worker
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Backoff",
+    "BackupRefusedError",
     "Cancel",
     "DatabaseBusyError",
     "DatabaseError",
@@ -91,3 +97,13 @@ __all__ = [
     "current_job",
     "task",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Producers need no engine: importing it takes as long as all the rest.
+    if name == "Worker":
+        from sqlite_job.worker import Worker
+
+        return Worker
+    message = f"module 'sqlite_job' has no attribute {name!r}"
+    raise AttributeError(message)

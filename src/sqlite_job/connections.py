@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime
 from functools import cached_property
@@ -171,6 +170,8 @@ class SQLiteJob:
 
     async def aenqueue(self, function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Job[Any]:
         """Do as `enqueue`, without blocking the event loop while the disk works."""
+        import asyncio  # half of this package's import time, for those who do not use it
+
         new = self._new_job(function, args, kwargs)
         await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
         return Job(new.id, self)

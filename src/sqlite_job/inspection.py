@@ -6,18 +6,18 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
-from sqlite_job.core.clock import elapsed, to_datetime
+from sqlite_job.core.clock import SystemClock, elapsed, to_datetime
 from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, ResultTimeoutError
+from sqlite_job.core.findings import Finding
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.names import check_name
 from sqlite_job.core.states import JobStatus
 from sqlite_job.core.tasks import is_whole
 from sqlite_job.settings import default_database
 from sqlite_job.storage.interface import JobFilter, Storage
-from sqlite_job.storage.opening import Database, locate, open_storage
+from sqlite_job.storage.opening import Database, examine, holds_queue, locate, open_storage
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,18 @@ class Inspector:
         return self._storage.location
 
     def exists(self) -> bool:
-        """Whether the database is there already; any other method would make it."""
-        return Path(self.location).exists()
+        """Whether the database is there and holds a queue; any other method would make one.
+
+        Raises a DatabaseError for a file that is not a database, or another application's.
+        """
+        return holds_queue(self.location)
+
+    def examine(self, *, full: bool = False) -> List[Finding]:
+        """Look for what is wrong with the database, its files, its disk and its workers, in whatever state they are.
+
+        With `full` every page and index is checked, which reads the whole file.
+        """
+        return examine(self.location, now=SystemClock().now(), is_thorough=full)
 
     def queues(self) -> Dict[str, Dict[JobStatus, int]]:
         """Return how many jobs each queue has in each status that occurs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-from difflib import get_close_matches
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.errors import InvalidNameError, SettingsError
@@ -133,6 +132,8 @@ class WorkerSettings:
             yield parent
 
     def _misspelt(self) -> Iterator[str]:
+        from difflib import get_close_matches
+
         for parent in self._own_classes():
             for attribute in vars(parent):
                 if attribute.startswith("_") or attribute in KNOBS:

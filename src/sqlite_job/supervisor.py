@@ -20,9 +20,13 @@ from sqlite_job.core.clock import SystemClock, elapsed
 from sqlite_job.core.errors import DatabaseError
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.storage.opening import open_storage
+from sqlite_job.telemetry.log import configure_logging
 from sqlite_job.worker import SUPERVISED_VARIABLE
 
 logger = logging.getLogger("sqlite_job")
+
+# The exit code when workers die as soon as they start, again and again: EX_TEMPFAIL of sysexits.h.
+GAVE_UP = 75
 
 # A worker that lives this long was well when it started.
 _HEALTHY_SECONDS = 10.0
@@ -77,7 +81,8 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> int:
-        """Supervise until told to stop; returns 0, or 1 after giving up on workers that die as soon as they start."""
+        """Supervise until told to stop; returns 0, or GAVE_UP."""
+        configure_logging()
         os.set_blocking(self._wake_write, False)
         before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -105,7 +110,7 @@ class Supervisor:
                     "Giving up: workers ended %d times right after their start; see their messages above",
                     self._young_deaths,
                 )
-                return 1
+                return GAVE_UP
             if not self._stops:
                 self._start_missing()
                 self._recycle()

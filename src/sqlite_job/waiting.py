@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Awaitable, Callable, Optional
 
 from sqlite_job.core.clock import elapsed
 from sqlite_job.core.errors import JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.jobs import StoredResult
 from sqlite_job.storage.interface import Storage
+
+if TYPE_CHECKING:
+    import asyncio  # at run time where it is used: half of this package's import time
 
 # The longest single wait: more than a lock can take on some systems is as good as for ever.
 _LONGEST_WAIT = 3600.0
@@ -51,6 +53,8 @@ def wait_until_final(storage: Storage, job_id: str, timeout: Optional[float]) ->
 
 async def await_final(storage: Storage, job_id: str, timeout: Optional[float]) -> StoredResult:
     """Do as `wait_until_final`, without blocking the event loop."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     read: Read = partial(loop.run_in_executor, None, read_result, storage, job_id)
     stored = await read()  # opens the database, too, so that subscribing is a matter of microseconds

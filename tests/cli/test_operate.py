@@ -26,6 +26,17 @@ def test_delete_deletes_and_says_so(run, jobs, finished):
     assert [job.id for job in jobs.list_jobs()] == ["b"]
 
 
+def test_cancel_cancels_what_waits_and_keeps_the_reason(run, jobs, finished):
+    assert run("cancel", "c", "--reason", "typed twice") == (0, "Cancelled c\n", "")
+    assert (jobs.get_job("c").status, jobs.get_job("c").error) == (JobStatus.CANCELLED, "typed twice")
+
+
+def test_what_has_ended_cannot_be_cancelled(run, finished):
+    ended = run("cancel", "a", "c")
+    assert (ended.code, ended.out) == (6, "Cancelled c\n")
+    assert ended.err == "Error: Cannot cancel job 'a': it is completed; it has ended already\n"
+
+
 def test_requeue_makes_finished_jobs_pending_again(run, jobs, finished):
     assert run("requeue", "a", "b", "a") == (0, "Requeued a\nRequeued b\n", "")
     assert jobs.counts()[JobStatus.PENDING] == 3

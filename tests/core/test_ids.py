@@ -103,9 +103,11 @@ def test_threads_never_get_the_same_id():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # other tests' threads, Python 3.12
 def test_a_forked_child_does_not_make_its_parents_ids():
-    # The clock stands still, so that nothing but the child's own draw can tell the ids apart.
-    make_id = IdMaker(Hands().now)
-    make_id()
+    # The clock goes back by a second, so that nothing but the child's own draw can tell the ids apart.
+    hands = Hands()
+    make_id = IdMaker(hands.now)
+    of_parent = make_id()
+    hands.time -= 1_000_000
     read_end, write_end = os.pipe()
 
     child = os.fork()
@@ -120,3 +122,4 @@ def test_a_forked_child_does_not_make_its_parents_ids():
     of_child = {text[start : start + 36] for start in range(0, len(text), 36)}
     assert len(of_child) == 100
     assert of_child.isdisjoint({make_id() for _ in range(100)})
+    assert {text[:13] for text in of_child} == {of_parent[:13]}, "nor does its time go back"

@@ -41,6 +41,7 @@ def test_ordinary_names_are_returned_as_they_are(name):
         ("a\x85b", "control characters"),
         ("a\u2028b", "control characters"),
         ("a\u202eb", "control characters"),
+        ("a\u2066b", "control characters"),
         ("a\ud800b", "control characters"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import OrderedDict
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -25,17 +26,9 @@ class Nowhere(tzinfo):
 
 
 def check(**options):
-    given_options = {
-        "job_id": None,
-        "queue": None,
-        "priority": None,
-        "delay": None,
-        "run_at": None,
-        "max_tries": None,
-        "tags": (),
-        "meta": None,
-    }
-    return check_options(**{**given_options, **options})
+    """Check these options, and nothing said of the others."""
+    unsaid = {**dict.fromkeys(inspect.signature(check_options).parameters), "tags": ()}
+    return check_options(**{**unsaid, **options})
 
 
 def endless():
@@ -91,6 +84,10 @@ def test_a_name_that_cannot_be_one_is_an_invalid_name(option, value, mend):
         ("delay", "60", "delay: a duration is a number of seconds or a timedelta, not '60'"),
         ("delay", True, "delay: a duration is a number of seconds or a timedelta, not True"),
         ("delay", timedelta(days=-1), "delay: a duration is from 0 up"),
+        ("timeout", 0, "timeout is more than 0 seconds; leave it out for no limit"),
+        ("timeout", 1e-9, "timeout is more than 0 seconds"),
+        ("timeout", -1, "timeout: a duration is from 0 up"),
+        ("timeout", "5", "timeout: a duration is a number of seconds or a timedelta, not '5'"),
         ("run_at", datetime(2030, 1, 1), "run_at: .* has no time zone; give an aware datetime"),  # noqa: DTZ001
         ("run_at", "2030-01-01", "run_at is a datetime, not '2030-01-01'"),
         ("run_at", 1_800_000_000, "run_at is a datetime, not 1800000000"),

@@ -12,6 +12,7 @@ from sqlite_job import (
     Inspector,
     InvalidNameError,
     InvalidOptionError,
+    JobCancelledError,
     JobNotFoundError,
     JobStateError,
     JobStatus,
@@ -216,6 +217,58 @@ def test_a_running_job_can_be_neither_deleted_nor_requeued(database):
         f"Cannot {verb} job '{job}'" for verb in ("delete", "requeue")
     ]
     assert job.status() is JobStatus.COMPLETED
+
+
+# ---- cancel ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0, 3600])
+def test_a_job_that_waits_is_cancelled_at_once_and_does_not_run(jobs, settings, delay):
+    job = jobs.with_options(delay=delay).enqueue("echo")
+
+    assert jobs.cancel(job, "no longer needed") is True
+
+    info = job.info()
+    assert (info.status, info.error, info.tries) == (JobStatus.CANCELLED, "no longer needed", 0)
+    assert info.finished_at is not None
+    assert drain(settings) == 0
+
+
+@pytest.mark.parametrize("function", ["echo", "fail"])
+def test_a_job_that_has_ended_is_not_cancelled_any_more(jobs, settings, function):
+    job = jobs.enqueue(function)
+    drain(settings)
+    before = job.info()
+
+    assert jobs.cancel(job, "too late") is False
+    assert job.info() == before
+
+
+def test_an_unknown_job_cannot_be_cancelled(jobs):
+    with pytest.raises(JobNotFoundError, match="'no-such-job'"):
+        jobs.cancel("no-such-job")
+
+
+@pytest.mark.parametrize(
+    "reason", [None, "", "a\x00b", "\ud800", "x" * 100_000], ids=["None", "", "NUL", "odd", "long"]
+)
+def test_a_job_is_cancelled_whatever_the_text_of_the_reason(jobs, reason):
+    job = jobs.enqueue("echo")
+
+    jobs.cancel(job, reason)
+
+    assert job.status() is JobStatus.CANCELLED
+    with pytest.raises(JobCancelledError):
+        job.result(timeout=0)
+
+
+@pytest.mark.parametrize("reason", [5, ["a"], b"a", ValueError("no")], ids=["int", "list", "bytes", "error"])
+def test_a_reason_is_text_and_else_nothing_is_cancelled(jobs, reason):
+    job = jobs.enqueue("echo")
+
+    with pytest.raises((TypeError, ValueError), match="reason"):
+        jobs.cancel(job, reason)
+    assert job.status() is JobStatus.PENDING
 
 
 # ---- one storage, opened and closed ----------------------------------------------------------------------------------

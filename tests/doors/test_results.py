@@ -305,27 +305,41 @@ def test_awaiting_does_not_block_the_loop(jobs):
     assert len(ticks) > 5
 
 
-@pytest.mark.parametrize("turns", [1, 10])
-def test_an_awaiter_that_is_cancelled_leaves_nothing_behind(jobs, turns, is_watching):
+def test_awaiters_that_are_cancelled_at_any_time_leave_nothing_behind(jobs, is_watching):
     job = jobs.enqueue("echo", 1)
 
-    async def cancel_soon():
+    async def cancel_once(is_time):
         waiting = asyncio.ensure_future(job.aresult(timeout=60))
-        for _ in range(turns):
+        while not is_time():  # noqa: ASYNC110 - the turns of the loop are what is counted
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-    asyncio.run(cancel_soon())
+    asyncio.run(cancel_once(is_watching))
+    for turns in (1, 2, 3, 10, 50):
+        asyncio.run(cancel_once(iter([False] * turns + [True]).__next__))
 
+    jobs.enqueue("echo", 2)  # wakes the watcher, which finds nobody
+    wait_until(lambda: not is_watching())
+
+
+def test_nobody_watches_any_more_soon_after_the_last_waiter_is_gone(jobs, is_watching):
+    for get in (wait, await_it):
+        with pytest.raises(ResultTimeoutError):
+            get(jobs.enqueue("echo", 1), timeout=0.05)
+    assert is_watching()
+
+    jobs.enqueue("echo", 2)
     wait_until(lambda: not is_watching())
 
 
 @both
-def test_nobody_watches_any_more_once_the_last_waiter_is_gone(jobs, get, is_watching):
+def test_closing_the_door_ends_the_watching_at_once(jobs, get, is_watching):
     with pytest.raises(ResultTimeoutError):
         get(jobs.enqueue("echo", 1), timeout=0.05)
+
+    jobs.close()
 
     wait_until(lambda: not is_watching())
 

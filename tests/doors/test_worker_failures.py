@@ -105,6 +105,16 @@ def test_a_job_may_raise_stop_iteration(database, kind):
 
 
 @kinds
+def test_a_job_may_raise_an_exception_of_a_class_without_a_module(database, kind):
+    error = type("HomelessError", (Exception,), {"__module__": None})("no home")
+
+    info, _ = run_beside_another(database, raising(error), kind)
+
+    assert info.status is JobStatus.FAILED
+    assert "HomelessError: no home" in info.error
+
+
+@kinds
 def test_a_traceback_begins_in_the_users_code_and_has_the_cause(database, kind):
     _, job = run_beside_another(database, chained, kind)
 

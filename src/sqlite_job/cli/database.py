@@ -38,6 +38,14 @@ def open_existing(database: Optional[str]) -> Inspector:
     return inspector
 
 
+def open_whatever_is_there(database: Optional[str]) -> Inspector:
+    """Return the Inspector of a file that is there, in whatever state it is."""
+    inspector = Inspector(database)
+    if not Path(inspector.location).exists():
+        raise Failure(_missing(inspector.location, database), ExitCode.DATABASE)
+    return inspector
+
+
 def _option(text: str) -> Callable[[F], F]:
     return click.option("--database", metavar="PATH", callback=_own_or_of_program, help=text)
 

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Mapping
 
 from sqlite_job.core.errors import (
+    BackupRefusedError,
     DatabaseError,
     JobNotFoundError,
     JobStateError,
@@ -24,6 +25,10 @@ class ExitCode(IntEnum):
     NOT_FINISHED = 4
     DATABASE = 5
     REFUSED = 6
+    IN_THE_WAY = 7
+    WARNINGS = 8
+    WRONG = 9
+    GAVE_UP = 75  # EX_TEMPFAIL
     UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130  # 128 + SIGINT, as shells say it
     BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -37,6 +42,10 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_FINISHED: "the job has not finished, or not in time",
     ExitCode.DATABASE: "the database does not exist or cannot be used",
     ExitCode.REFUSED: "the job's status does not allow it",
+    ExitCode.IN_THE_WAY: "a file or a worker is in the way of a backup or a restore",
+    ExitCode.WARNINGS: "the doctor has warnings",
+    ExitCode.WRONG: "the doctor has found something wrong",
+    ExitCode.GAVE_UP: "workers died right after their start, again and again",
     ExitCode.UNEXPECTED: "an unexpected error, shown with its traceback",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
     ExitCode.BROKEN_PIPE: "the reader of the output went away",
@@ -47,6 +56,7 @@ _BY_ERROR = (
     (ResultTimeoutError, ExitCode.NOT_FINISHED),
     (DatabaseError, ExitCode.DATABASE),
     (JobStateError, ExitCode.REFUSED),
+    (BackupRefusedError, ExitCode.IN_THE_WAY),
 )
 
 

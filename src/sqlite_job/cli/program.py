@@ -9,9 +9,11 @@ from typing import Any, Optional
 import click
 
 from sqlite_job import __version__
+from sqlite_job.cli.commands.backup import backup, restore
+from sqlite_job.cli.commands.doctor import doctor
 from sqlite_job.cli.commands.enqueue import enqueue
 from sqlite_job.cli.commands.jobs import list_jobs, show
-from sqlite_job.cli.commands.operate import delete, requeue
+from sqlite_job.cli.commands.operate import cancel, delete, requeue
 from sqlite_job.cli.commands.outcome import result, wait
 from sqlite_job.cli.commands.status import status
 from sqlite_job.cli.commands.worker import worker
@@ -49,7 +51,21 @@ def program(database: Optional[str]) -> None:
     del database  # each command asks for its own, which is this one where it has none
 
 
-for command in (worker, enqueue, status, list_jobs, show, wait, result, requeue, delete):
+for command in (
+    worker,
+    enqueue,
+    status,
+    list_jobs,
+    show,
+    wait,
+    result,
+    cancel,
+    requeue,
+    delete,
+    doctor,
+    backup,
+    restore,
+):
     program.add_command(command)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from contextvars import ContextVar, Token
-from typing import Any, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 from sqlite_job.core.errors import NoCurrentJobError
 from sqlite_job.core.jobs import ClaimedJob
 
+if TYPE_CHECKING:
+    import logging
+
 _current: ContextVar[Optional[JobContext]] = ContextVar("sqlite_job_current", default=None)
-_logger = logging.getLogger("sqlite_job.job")
 
 
 class State(dict):  # type: ignore[type-arg]
@@ -80,8 +81,10 @@ class JobContext:
     @property
     def log(self) -> logging.LoggerAdapter:  # type: ignore[type-arg]
         """A logger whose records carry `job_id`, `job_function` and `job_queue`."""
+        import logging  # only jobs that log need it
+
         facts = {"job_id": self.id, "job_function": self.function, "job_queue": self.queue}
-        return logging.LoggerAdapter(_logger, facts)
+        return logging.LoggerAdapter(logging.getLogger("sqlite_job.job"), facts)
 
     def __repr__(self) -> str:
         """Show what runs, and which try."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Iterable, Optional, Sequence
 
 
@@ -123,6 +122,10 @@ class NoCurrentJobError(SQLiteJobError, RuntimeError):
     """`current_job()` was called where no job runs."""
 
 
+class BackupRefusedError(SQLiteJobError):
+    """A backup or a restore that would write over a file, or take a database from its workers; nothing was changed."""
+
+
 class DatabaseError(SQLiteJobError):
     """The database cannot be used; the base of the errors below."""
 
@@ -161,5 +164,7 @@ class SQLiteTooOldError(DatabaseError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint in brackets, or nothing when no known name resembles it."""
+    from difflib import get_close_matches  # needed when something is wrong, not before
+
     matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -45,6 +45,13 @@ def open_lock_file(path: str) -> int:
         raise DatabaseUnavailableError(_explain_creation(path, error)) from error
 
 
+def check_folder(path: str) -> None:
+    """Raise DatabaseUnavailableError unless there is a folder for a file at `path`, and it can be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise DatabaseUnavailableError(_explain_creation(path, OSError(0, "")))
+
+
 def check_file(path: str) -> Identity:
     """Return what identifies the database file, after checking that it is one to trust.
 
@@ -97,6 +104,27 @@ def size_of(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def put_in_place(part: str, path: str) -> None:
+    """Give a finished file its name, in place of what has it: at any moment one of the two is whole there."""
+    try:
+        os.replace(part, path)
+    except OSError as error:
+        raise DatabaseUnavailableError(f"Cannot put {path!r} in its place: {error.strerror}") from error
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(folder)  # the name is in the folder, and is to survive a power cut as the file does
+    finally:
+        os.close(folder)
+
+
+def give_to_owner_of(model: str, *paths: str) -> None:
+    """Let files that root made belong to whoever has `model`: the others could not open them."""
+    if os.name == "posix" and os.geteuid() == 0:
+        owner = os.stat(model)
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def read_of_system(path: str) -> str:

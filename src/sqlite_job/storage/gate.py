@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Optional, Type
+from typing import Iterator, Optional, Type
 
 from sqlite_job.storage.files import open_lock_file
 
@@ -73,3 +74,32 @@ class Gate:
         """Close the lock file in a forked child, where another thread's hold on the lock was copied and never ends."""
         self._is_closed = True
         os.close(self._descriptor)
+
+
+@contextmanager
+def inside_gate(path: str, seconds: float) -> Iterator[bool]:
+    """Be the only writer for a moment, if the turn comes within `seconds`; yields whether it has come.
+
+    For those who must not wait without end. The turn comes as to any other: a thread waits for it.
+    """
+    if fcntl is None:
+        yield True
+        return
+    descriptor = open_lock_file(path)
+    has_turn, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        has_turn.set()
+        is_over.wait()
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+    thread = threading.Thread(target=hold, name="sqlite-job-gate", daemon=True)
+    thread.start()
+    try:
+        yield has_turn.wait(seconds)
+    finally:
+        is_over.set()
+        if has_turn.is_set():
+            thread.join()

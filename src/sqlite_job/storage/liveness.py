@@ -81,6 +81,12 @@ class Liveness:
         return descriptor
 
 
+def is_gone(path: str, worker_id: int) -> bool:
+    """Whether a worker of the database at `path` has surely ended; makes no lock file where there is none."""
+    name = f"{path}-workers"
+    return os.path.exists(name) and Liveness(name).is_free(worker_id)
+
+
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - another thread of the parent may have held it
     _lock = threading.Lock()

@@ -6,11 +6,12 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Tuple, Union
+from typing import TYPE_CHECKING, List, Tuple, Union
 
 from sqlite_job.core.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
+    from sqlite_job.core.findings import Finding
     from sqlite_job.storage.interface import Storage
     from sqlite_job.storage.sqlite import SqliteStorage
 
@@ -48,7 +49,7 @@ def open_storage(path: str, durability: str, *, allow_network_fs: bool = False) 
     # Imported here: SQLAlchemy takes longer to import than all the rest.
     from sqlite_job.storage.sqlite import SqliteStorage
 
-    allow_network_fs = allow_network_fs or os.environ.get(NETWORK_VARIABLE) == "1"
+    allow_network_fs = allow_network_fs or environment_allows_network_fs()
     key = (path, durability, allow_network_fs)
     with _lock:
         storage = _known.get(key)
@@ -59,6 +60,25 @@ def open_storage(path: str, durability: str, *, allow_network_fs: bool = False) 
         if len(_recent) > _KEPT_OPEN:
             _recent.popitem(last=False)
     return storage
+
+
+def environment_allows_network_fs() -> bool:
+    """Whether the environment says that all databases may lie on a network file system."""
+    return os.environ.get(NETWORK_VARIABLE) == "1"
+
+
+def holds_queue(path: str) -> bool:
+    """Whether the file at `path` has our tables; opening it otherwise would make them."""
+    from sqlite_job.storage import schema
+
+    return schema.holds_queue(path)
+
+
+def examine(path: str, *, now: int, is_thorough: bool) -> List[Finding]:
+    """Examine the database at `path`, in whatever state it is; nothing is changed."""
+    from sqlite_job.storage import examination
+
+    return examination.examine(path, now=now, is_thorough=is_thorough)
 
 
 def _path_of_url(url: str) -> str:

@@ -30,6 +30,24 @@ WHERE (type = 'trigger' AND tbl_name LIKE 'sqlitejob\_%' ESCAPE '\')
 """
 
 
+def check_candidate(path: str) -> None:
+    """Raise a DatabaseError for a file or folder that we would refuse, before anything is made beside it."""
+    if files.size_of(path):
+        files.check_file(path)
+        _check_owner(path)
+    else:
+        files.check_folder(path)
+
+
+def holds_queue(path: str) -> bool:
+    """Whether the file at `path` has our tables; raises a DatabaseError for what is no database of ours at all."""
+    if not files.size_of(path):
+        return False
+    check_candidate(path)
+    with closing(connect_plainly(path), path) as connection:
+        return schema_version(connection) is not None
+
+
 def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
     """Make the database at `path` ready: created, migrated, checked; returns the identity of the file.
 

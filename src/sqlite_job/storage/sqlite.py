@@ -27,7 +27,7 @@ from sqlite_job.storage.gate import Gate, GateClosedError
 from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
-from sqlite_job.storage.schema import prepare_file
+from sqlite_job.storage.schema import check_candidate, prepare_file
 from sqlite_job.storage.sql import job, payload, tag
 from sqlite_job.storage.sqlite_connection import (
     check_version,
@@ -125,6 +125,7 @@ class SqliteStorage(SQLStorage):
             if self._gate is None:
                 check_version()
                 check_filesystem(self._path, allow_network=self._allow_network_fs)
+                check_candidate(self._path)
                 gate = Gate(self._gate_path)
                 try:
                     self._identity = prepare_file(self._path, gate, self._durability)

@@ -1,4 +1,4 @@
-"""Change jobs by hand: `sqlite-job requeue` and `sqlite-job delete`."""
+"""Change jobs by hand: `sqlite-job cancel`, `requeue` and `delete`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,26 @@ def delete(job_ids: Sequence[str], *, as_json: bool, database: Optional[str]) ->
     """
     jobs = SQLiteJob(database=open_existing(database).location)
     _each(job_ids, jobs.delete, "deleted", as_json=as_json)
+
+
+@click.command(short_help="Cancel jobs.")
+@_IDS
+@click.option("--reason", metavar="TEXT", help="Why; kept with the job.")
+@json_option
+@database_option
+def cancel(job_ids: Sequence[str], *, reason: Optional[str], as_json: bool, database: Optional[str]) -> None:
+    """Cancel jobs: those that wait at once; those that run are told within a second, and stopped if they do not.
+
+    Jobs that have ended already are named, the others are cancelled all the same, and the exit code is that of the
+    first problem.
+    """
+    jobs = SQLiteJob(database=open_existing(database).location)
+
+    def cancel_one(job_id: str) -> None:
+        if not jobs.cancel(job_id, reason):
+            raise JobStateError("cancel", job_id, jobs.get_job(job_id).status, "it has ended already")
+
+    _each(job_ids, cancel_one, "cancelled", as_json=as_json)
 
 
 def _each(job_ids: Sequence[str], change: Callable[[str], object], done: str, *, as_json: bool) -> None:

@@ -40,7 +40,7 @@ def worker(settings: str, database: Optional[str], **options: Any) -> None:
     The module is looked for in this folder first. The jobs of the first --queue all go before those of the next.
 
     With --processes, --max-age, --max-rss or --reload a supervisor starts the workers, and replaces those that die. It
-    ends with exit code 1 when they die right after their start, again and again.
+    gives up, with exit code 75, when they die right after their start again and again.
 
     Ctrl-C or SIGTERM stop it: running jobs may end, the others stay in the queue, and the exit code is 0. A second one
     does not wait.
@@ -83,11 +83,9 @@ def _run(settings: str, database: Optional[str], options: WorkerOptions) -> None
 def _supervise(settings: str, database: Optional[str], options: WorkerOptions) -> None:
     from sqlite_job.reloading import ChangedFiles
     from sqlite_job.supervisor import Recycling, Supervisor
-    from sqlite_job.telemetry.log import configure_logging
 
     if options.burst:
         raise click.UsageError("--burst is for one worker: leave out --processes, --max-age, --max-rss and --reload.")
-    configure_logging()
     loaded = load_settings(settings, database)  # here, too: what is wrong with them is said once
     supervisor = Supervisor(
         _command(settings, loaded.location, options),

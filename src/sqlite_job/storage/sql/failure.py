@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, select
 
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names
@@ -35,6 +35,11 @@ OF_JOB = Statement(
     .where(job.c.id == given("id"))
     .order_by(failure.c.claim_number),
     *names("id"),
+)
+
+# For an examination: whose job is gone.
+COUNT_ORPHANS = Statement(
+    select(func.count()).select_from(failure).where(~exists(select(job.c.seq).where(job.c.seq == failure.c.seq)))
 )
 
 DELETE = Statement(delete(failure).where(failure.c.seq == given("seq")), *names("seq"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, column, delete, func, literal_column, select, table, update
+from sqlalchemy import and_, column, delete, exists, func, literal_column, select, table, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
@@ -262,6 +262,14 @@ RESULT = Statement(
 COUNTS = Statement(
     select(job.c.queue, job.c.status, func.count()).group_by(job.c.queue, job.c.status).order_by(job.c.queue)
 )
+
+# For an examination: jobs that could not be run.
+COUNT_WITHOUT_PAYLOAD = Statement(
+    select(func.count()).select_from(job).where(~exists(select(payload.c.seq).where(payload.c.seq == job.c.seq)))
+)
+
+# Index: held. For an examination: how many jobs each worker holds.
+COUNT_HELD = Statement(select(job.c.worker_id, func.count()).where(job.c.status == _RUNNING).group_by(job.c.worker_id))
 
 _LATEST_FAILURE = (
     select(func.max(failure.c.claim_number)).where(failure.c.seq == job.c.seq).correlate(job).scalar_subquery()

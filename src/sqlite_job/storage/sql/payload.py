@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, select
 
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
-from sqlite_job.storage.tables import payload
+from sqlite_job.storage.tables import job, payload
 
 _COLUMNS = ("seq", "codec", "args", "preview", "tags", "meta")
 
@@ -17,6 +17,11 @@ OF_CLAIMED = Statement(
         one_of(payload.c.seq, given("seqs"))
     ),
     *names("seqs"),
+)
+
+# For an examination: whose job is gone.
+COUNT_ORPHANS = Statement(
+    select(func.count()).select_from(payload).where(~exists(select(job.c.seq).where(job.c.seq == payload.c.seq)))
 )
 
 DELETE = Statement(delete(payload).where(payload.c.seq == given("seq")), *names("seq"))
