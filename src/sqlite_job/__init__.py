@@ -32,13 +32,16 @@ from sqlite_job.core.errors import (
     PayloadTooLargeError,
     ResultTimeoutError,
     SettingsError,
+    SignatureError,
     SQLiteJobError,
     SQLiteTooOldError,
     UnknownFunctionError,
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
-from sqlite_job.core.serializers import Serializer
+from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
+from sqlite_job.core.signing import Purpose
 from sqlite_job.core.states import JobStatus
 from sqlite_job.core.stopping import StopRequested
 from sqlite_job.core.tasks import task
@@ -54,6 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Backoff",
     "BackupRefusedError",
+    "BoundSerializer",
     "Cancel",
     "DatabaseBusyError",
     "DatabaseError",
@@ -80,6 +84,7 @@ __all__ = [
     "NoCurrentJobError",
     "NotOurDatabaseError",
     "PayloadTooLargeError",
+    "Purpose",
     "ResultTimeoutError",
     "Retry",
     "SQLiteJob",
@@ -87,6 +92,8 @@ __all__ = [
     "SQLiteTooOldError",
     "Serializer",
     "SettingsError",
+    "SignatureError",
+    "SignedPickleSerializer",
     "Snooze",
     "StopRequested",
     "UnknownFunctionError",
@@ -95,6 +102,7 @@ __all__ = [
     "WorkerSettings",
     "call",
     "current_job",
+    "hide_secrets",
     "task",
 ]
 

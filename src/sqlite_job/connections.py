@@ -34,9 +34,10 @@ from sqlite_job.core.ids import IdMaker
 from sqlite_job.core.jobs import JobFailure, JobInfo, NewJob, StoredResult
 from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
-from sqlite_job.core.previews import preview_call
+from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
+from sqlite_job.core.previews import Previews
 from sqlite_job.core.retries import Seconds
-from sqlite_job.core.serializers import BUILT_IN, Codecs, Serializer, find_serializer
+from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.states import JobStatus
 from sqlite_job.core.tasks import Call, Registry, as_task
 from sqlite_job.job import Job
@@ -54,6 +55,8 @@ else:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_Resolved = Tuple[str, str, int, Parameters]
+
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
 
@@ -67,7 +70,7 @@ class SQLiteJob:
         settings: Optional[WorkerSettings] = None,
         *,
         database: Optional[Database] = None,
-        serializer: Union[str, Serializer] = "pickle",
+        serializer: Union[str, AnySerializer] = "pickle",
         durability: str = "full",
         allow_network_fs: bool = False,
     ) -> None:
@@ -79,9 +82,9 @@ class SQLiteJob:
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
-        self._last_resolved: Tuple[Any, Tuple[str, str, int]] = (object(), ("", "", 0))
+        self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS))
         self._max_payload = WorkerSettings.max_payload
-        self._preview = WorkerSettings.preview
+        self._previews: Optional[Previews] = Previews()
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
             if database is not None:
@@ -94,7 +97,7 @@ class SQLiteJob:
         self._durability = durability
         self._allow_network_fs = allow_network_fs
         self._database = locate(default_database() if database is None else database)
-        self._codecs = Codecs(find_serializer(serializer), [find_serializer(serializer), *BUILT_IN.values()])
+        self._codecs = make_codecs(serializer)
 
     def with_options(
         self,
@@ -229,6 +232,11 @@ class SQLiteJob:
         A running coroutine is cancelled, a thread has `StopRequested` raised in it, a process is signalled, and killed
         if need be; a job that completes all the same stays completed. Raises JobNotFoundError.
         """
+        if reason is not None and not isinstance(reason, str):
+            message = f"reason is a text, not {reason!r}"
+            raise InvalidOptionError(message)
+        if reason is not None:
+            reason = reason.encode("utf-8", "backslashreplace").decode()
         return not self._storage.cancel(_check_id(job_id), reason, _clock.now()).is_final
 
     def requeue(self, job_id: str) -> Job[Any]:
@@ -263,7 +271,7 @@ class SQLiteJob:
         self._allow_network_fs = settings.allow_network_fs
         self._codecs = settings.codecs
         self._max_payload = settings.max_payload
-        self._preview = settings.preview
+        self._previews = settings.previews
 
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -273,14 +281,15 @@ class SQLiteJob:
         if last is not function:
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
-        name, queue, priority = resolved
+        name, queue, priority, parameters = resolved
         options = self._options
-        encoded = self._codecs.encode((args, kwargs), name)
+        job_id = options.job_id or _make_id()
+        encoded = self._codecs.encode((args, kwargs), name, job_id)
         if len(encoded) > self._max_payload:
             raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
         now = _clock.now()
         return NewJob(
-            options.job_id or _make_id(),
+            job_id,
             options.queue or queue,
             name,
             priority if options.priority is None else options.priority,
@@ -290,19 +299,19 @@ class SQLiteJob:
             options.timeout,
             self._codecs.encoder.name,
             encoded,
-            preview_call(args, kwargs) if self._preview else None,
+            None if self._previews is None else self._previews.of_call(name, parameters, args, kwargs),
             options.tags,
             options.meta,
             options.job_id is not None,
         )
 
-    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Tuple[str, str, int]:
-        """Return a function's name, its queue and its priority."""
+    def _resolve(self, function: Union[str, Callable[..., Any]]) -> _Resolved:
+        """Return a function's name, its queue, its priority and its parameters."""
         if self._registry is not None:
             registered = self._registry.find(function)
-            return registered.name, registered.queue or self.queue, registered.priority
+            return registered.name, registered.queue or self.queue, registered.priority, registered.parameters
         if isinstance(function, str):
-            return check_name(function, "function name"), self.queue, 0
+            return check_name(function, "function name"), self.queue, 0, NO_PARAMETERS
         if not callable(function):
             message = f"enqueue takes a function or its name, not {function!r}"
             raise InvalidNameError(message)
@@ -311,7 +320,8 @@ class SQLiteJob:
             message = f"{function!r} has no name to enqueue it by; name it: task(function, name='...')"
             raise InvalidNameError(message)
         name = check_name(entry.name, "function name")
-        return name, entry.options.queue or self.queue, entry.options.priority or 0
+        parameters = parameters_of(entry.function)
+        return name, entry.options.queue or self.queue, entry.options.priority or 0, parameters
 
     def _outcome(self, stored: StoredResult, job_id: str) -> Any:
         if stored.status is JobStatus.COMPLETED:
@@ -325,7 +335,7 @@ class SQLiteJob:
         raise JobFailedError(job_id, last.error_type, last.message, last.traceback)
 
     def _value(self, stored: StoredResult, job_id: str) -> Any:
-        return self._codecs.decode(stored.codec or "", stored.value or b"", f"the result of job {job_id}")
+        return self._codecs.decode(stored.codec or "", stored.value or b"", stored.function, job_id, "result")
 
 
 @overload

@@ -9,8 +9,11 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Uni
 from sqlite_job.core.errors import InvalidNameError, SettingsError
 from sqlite_job.core.knobs import wrong_values
 from sqlite_job.core.names import check_name
+from sqlite_job.core.parameters import parameters_of
+from sqlite_job.core.previews import Previews
+from sqlite_job.core.redaction import Redact, hide_secrets
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
-from sqlite_job.core.serializers import Codecs, Serializer, find_serializer
+from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, runs_as_coroutine
 from sqlite_job.storage.opening import Database, locate
 
@@ -78,17 +81,20 @@ class WorkerSettings:
     allow_network_fs: bool = False
     """Whether the database may lie on a network file system or a shared folder: only if one machine alone opens it."""
 
-    serializer: Union[str, Serializer] = "pickle"
-    """What encodes arguments and results: "pickle", "json", or an object with `name`, `encode` and `decode`."""
+    serializer: Union[str, AnySerializer] = "pickle"
+    """What encodes arguments and results: "pickle", "json", "signed-pickle", or a serializer of your own."""
 
-    accept: Sequence[Union[str, Serializer]] = ("pickle", "json")
-    """What the worker decodes; `serializer` belongs to it always."""
+    accept: Sequence[Union[str, AnySerializer]] = ("pickle", "json")
+    """What is decoded; `serializer` belongs to it always. With a signing one the default is nothing else."""
 
     max_payload: int = 1_000_000
     """The most bytes that the encoded arguments of a job, or its result, may take."""
 
     preview: bool = True
     """Whether a short text of arguments and results is kept for people to see."""
+
+    redact: Optional[Redact] = None
+    """What that text shows of a value: `redact(function, name, value)`; None hides what looks secret by its name."""
 
     on_startup: Hook = None
     """Called with the worker's state before the first job; what it puts there, jobs find in `current_job().state`."""
@@ -109,6 +115,7 @@ class WorkerSettings:
             raise SettingsError(
                 name, ["subclass it and list your functions: class MyWorkerSettings(WorkerSettings): functions = [...]"]
             )
+        self.redact = self._hook("redact")
         problems = [*self._misspelt(), *wrong_values(self), *self._wrong_hooks(), *self._wrong_functions()]
         if database is None:
             database = self.database if self._is_own("database") else default_database()
@@ -118,7 +125,8 @@ class WorkerSettings:
             problems.append(f"database: {error}")
         if problems:
             raise SettingsError(name, problems)
-        self.codecs = self._make_codecs()
+        self.codecs = make_codecs(self.serializer, self.accept if self._is_own("accept") else None)
+        self.previews = Previews(self.redact or hide_secrets) if self.preview else None
         self.registry = Registry(map(self._register, map(as_task, self.functions)), name, self.codecs)
         self.hooks: Dict[str, Hook] = {hook: self._hook(hook) for hook in _HOOKS}
 
@@ -177,10 +185,6 @@ class WorkerSettings:
         seen[entry.name] = entry
         yield from (f"{entry.name}: {problem}" for problem in entry.options.problems())
 
-    def _make_codecs(self) -> Codecs:
-        encoder = find_serializer(self.serializer)
-        return Codecs(encoder, [encoder, *map(find_serializer, self.accept)])
-
     def _register(self, entry: Task[..., Any]) -> RegisteredTask:
         options = entry.options
         assert entry.name is not None  # noqa: S101 - checked in _wrong_task
@@ -191,6 +195,7 @@ class WorkerSettings:
             is_coroutine=runs_as_coroutine(entry.function),
             queue=options.queue,
             priority=options.priority or 0,
+            parameters=parameters_of(entry.function),
             retry=RetryPolicy(
                 max_tries=options.max_tries or self.max_tries,
                 backoff=options.backoff or self.backoff,
@@ -233,7 +238,6 @@ _NOT_YET: Tuple[str, ...] = (
     "cron_jobs",
     "keep_result",
     "keep_failed",
-    "redact",
     "capture_logs",
     "timezone",
     "schema",

@@ -8,6 +8,7 @@ from typing import Callable, Dict, Optional
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.errors import SettingsError
+from sqlite_job.core.escaping import EscapedLines
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.retries import to_seconds
 from sqlite_job.core.tasks import RegisteredTask
@@ -32,7 +33,7 @@ def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
         clock,
         state=hooks.state,
         hooks=JobHooks(settings.hooks["on_job_start"], settings.hooks["on_job_end"]),
-        options=RunnerOptions(settings.max_payload, settings.preview),
+        options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
     )
 
@@ -137,4 +138,4 @@ def _log_of_child(message: Message) -> None:
     name, level, text = message
     logger = logging.getLogger(name)
     if logger.isEnabledFor(level):
-        logger.log(level, "%s", text)
+        logger.log(level, "%s", EscapedLines(text))

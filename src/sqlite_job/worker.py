@@ -120,6 +120,7 @@ class Worker:
     def _serve(self, *, burst: bool, max_jobs: Optional[int] = None, started: Callable[[], None] = lambda: None) -> int:
         storage = self._open_storage()
         with contextlib.ExitStack() as stack:
+            stack.callback(self._reset)
             watcher = storage.watch()
             stack.callback(watcher.close)
             loop = _LoopOnDemand()
@@ -149,13 +150,14 @@ class Worker:
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
-            try:
-                engine.run(burst=burst, max_jobs=max_jobs)
-            finally:
-                self._engine = None
-                self._must_stop = False
+            engine.run(burst=burst, max_jobs=max_jobs)
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
+
+    def _reset(self) -> None:
+        """Make it ready for another run."""
+        self._engine = None
+        self._must_stop = False
 
     def _open_storage(self) -> Storage:
         settings = self.settings

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlite_job.core.previews import MAX_CHARACTERS, preview_call, preview_value
+from sqlite_job.core.parameters import Parameters
+from sqlite_job.core.previews import MAX_CHARACTERS, Previews, preview_value
 
 
 class Shown:
@@ -34,6 +35,10 @@ class Deep:
 
     def __repr__(self):
         return repr(Deep())
+
+
+def preview_call(args, kwargs):
+    return Previews().of_call("function", Parameters(), args, kwargs)
 
 
 def is_storable(text):

@@ -75,13 +75,13 @@ def test_pickles_can_be_read_by_python_3_8():
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, [1, {"a": math.nan}]])
 def test_json_refuses_numbers_that_json_does_not_have(value):
     with pytest.raises(EncodeError, match="arguments of add cannot be encoded with 'json': ValueError"):
-        Codecs(JSON, []).encode(value, "add")
+        Codecs(JSON, []).encode(value, "add", "id")
 
 
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), "\ud800"])
 def test_json_refuses_what_it_cannot_say(value):
     with pytest.raises(EncodeError, match="cannot be encoded with 'json'"):
-        Codecs(JSON, []).encode(value, "add")
+        Codecs(JSON, []).encode(value, "add", "id")
 
 
 def deep(levels=100_000):
@@ -98,10 +98,10 @@ def test_what_cannot_be_pickled_is_refused_with_the_function_the_matter_and_the_
     codecs = Codecs(PICKLE, [])
 
     with pytest.raises(EncodeError, match=r"the arguments of add cannot be encoded with 'pickle': \w+") as caught:
-        codecs.encode(((value,), {}), "add")
+        codecs.encode(((value,), {}), "add", "id")
     assert caught.value.__cause__ is not None
     with pytest.raises(EncodeError, match="the result of add cannot be encoded"):
-        codecs.encode(value, "add", "result")
+        codecs.encode(value, "add", "id", "result")
 
 
 def test_built_in_serializers_are_found_by_name_and_own_ones_by_themselves():
@@ -128,8 +128,8 @@ def test_what_is_no_serializer_is_refused_with_what_it_needs(choice):
 def test_a_serializer_of_ones_own_encodes_and_decodes_under_its_name():
     codecs = Codecs(Upper(), [Upper()])
 
-    assert codecs.encode("abc", "add") == b"ABC"
-    assert codecs.decode("upper", b"ABC", "the result") == "ABC"
+    assert codecs.encode("abc", "add", "id") == b"ABC"
+    assert codecs.decode("upper", b"ABC", "add", "id", "result") == "ABC"
 
 
 @pytest.mark.parametrize("encoded", ["text", None, 3])
@@ -139,20 +139,20 @@ def test_a_serializer_that_does_not_return_bytes_is_an_encode_error(encoded):
             return encoded
 
     with pytest.raises(EncodeError, match=f"add cannot be encoded with 'upper': .*{type(encoded).__name__}"):
-        Codecs(Wrong(), []).encode("abc", "add")
+        Codecs(Wrong(), []).encode("abc", "add", "id")
 
 
 def test_a_codec_that_is_not_accepted_is_refused_before_a_byte_is_decoded():
     codecs = Codecs(JSON, [JSON])
 
-    with pytest.raises(DecodeError, match=r"the args is encoded with 'pickle', which is not accepted .*accept = json"):
-        codecs.decode("pickle", pickle.dumps(Tripwire()), "the args")
+    with pytest.raises(DecodeError, match=r"the arguments of add .* 'pickle', which is not accepted .*accept = json"):
+        codecs.decode("pickle", pickle.dumps(Tripwire()), "add", "id")
     assert not Tripwire.sprung
 
 
 def test_an_empty_accept_list_refuses_even_what_the_encoder_encodes():
     with pytest.raises(DecodeError, match="not accepted"):
-        Codecs(JSON, []).decode("json", b"1", "the args")
+        Codecs(JSON, []).decode("json", b"1", "add", "id")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_an_empty_accept_list_refuses_even_what_the_encoder_encodes():
     ],
 )
 def test_garbage_is_a_decode_error_with_the_matter_and_the_codec(codec, data):
-    with pytest.raises(DecodeError, match=f"the args cannot be decoded with '{codec}'"):
-        Codecs(PICKLE, [PICKLE, JSON]).decode(codec, data, "the args")
+    with pytest.raises(DecodeError, match=f"the arguments of add cannot be decoded with '{codec}'"):
+        Codecs(PICKLE, [PICKLE, JSON]).decode(codec, data, "add", "id")
 
 
 @both
@@ -178,6 +178,6 @@ def test_json_bytes_give_a_value_or_a_decode_error(serializer, data):
         # Random bytes are not run as a pickle: this looks at text that starts as none does.
         data = b"\xff" + data
     try:
-        Codecs(PICKLE, [PICKLE, JSON]).decode(serializer.name, data, "the args")
+        Codecs(PICKLE, [PICKLE, JSON]).decode(serializer.name, data, "add", "id")
     except DecodeError as error:
-        assert "the args" in str(error)  # noqa: PT017 - either is right
+        assert "arguments of add" in str(error)  # noqa: PT017 - either is right

@@ -124,7 +124,7 @@ def test_a_serializer_that_gives_text_for_a_result_fails_the_job_and_does_not_st
         ("pickle", b"cno.such.module\nname\n.", "DecodeError: the arguments of work cannot be decoded"),
         ("json", b"{", "DecodeError: the arguments of work cannot be decoded with 'json'"),
         ("json", b'{"a": 1, "b": 2}', "Error: "),
-        ("msgpack", b"x", "DecodeError: the arguments of work is encoded with 'msgpack', which is not accepted here"),
+        ("msgpack", b"x", "DecodeError: the arguments of work are encoded with 'msgpack', which is not accepted here"),
         ("", b"", "DecodeError: "),
     ],
     ids=[

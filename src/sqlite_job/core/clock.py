@@ -49,7 +49,7 @@ def to_microseconds(moment: datetime) -> int:
 
     Raises ValueError for a naive datetime: its zone would be a guess.
     """
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         message = f"{moment!r} has no time zone; give an aware datetime, as datetime.now(timezone.utc)"
         raise ValueError(message)
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -57,6 +57,10 @@ class DecodeError(SQLiteJobError, ValueError):
     """Stored bytes that the serializer cannot decode, or that the accept-list refuses."""
 
 
+class SignatureError(DecodeError):
+    """Stored bytes whose signature is wrong: changed, moved from another job, or signed with an unknown key."""
+
+
 class JobNotFoundError(SQLiteJobError, ValueError):
     """No job has this id: it never existed, or was deleted or pruned."""
 

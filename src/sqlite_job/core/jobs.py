@@ -114,8 +114,9 @@ class JobInfo:
 
 
 class StoredResult(NamedTuple):
-    """A job's status and, once completed, its encoded result."""
+    """A job's function, its status and, once completed, its encoded result."""
 
+    function: str
     status: JobStatus
     codec: Optional[str]
     value: Optional[bytes]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from sqlite_job.core.retries import Backoff, to_seconds
 from sqlite_job.core.serializers import find_serializer
-from sqlite_job.core.tasks import EXECUTORS, is_whole
+from sqlite_job.core.tasks import EXECUTORS, is_whole, runs_as_coroutine
 
 Check = Callable[[Any], Optional[str]]
 
@@ -75,6 +76,21 @@ def serializers(value: Any) -> Optional[str]:
     return next(filter(None, map(serializer, value)), None)
 
 
+def redact(value: Any) -> Optional[str]:
+    """Check for a function that redacts."""
+    if value is None:
+        return None
+    if not callable(value) or runs_as_coroutine(value):
+        return f" is a plain function of (function, name, value), or None, not {value!r}"
+    try:
+        inspect.signature(value).bind("function", "name", object())
+    except TypeError as error:
+        return f" is called with (function, name, value), which {value!r} does not take: {error}"
+    except ValueError:  # it does not tell what it takes
+        return None
+    return None
+
+
 CHECKS: Dict[str, Check] = {
     "executor": one_of(*EXECUTORS),
     "job_timeout": seconds(_SHORTEST_TIMEOUT, may_be_none=True),
@@ -91,6 +107,7 @@ CHECKS: Dict[str, Check] = {
     "durability": one_of("full", "normal"),
     "allow_network_fs": flag,
     "preview": flag,
+    "redact": redact,
     "serializer": serializer,
     "accept": serializers,
 }

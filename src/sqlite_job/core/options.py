@@ -96,6 +96,8 @@ def _moment(run_at: datetime) -> int:
 def _tags(tags: Iterable[str]) -> Optional[str]:
     if isinstance(tags, str):
         raise InvalidOptionError(f"tags is a list of tags, not one text: write tags=[{tags!r}]")
+    if not isinstance(tags, Iterable):
+        raise InvalidOptionError(f"tags is a list of tags, not {tags!r}")
     checked = list(dict.fromkeys(check_name(tag, "tag") for tag in tags))
     return json.dumps(checked, ensure_ascii=False) if checked else None
 
@@ -105,5 +107,5 @@ def _meta(meta: Mapping[str, Any]) -> str:
         raise InvalidOptionError(f"meta is a dict, not {meta!r}")
     try:
         return json.dumps(meta, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidOptionError(f"meta takes values of JSON only: {error}") from None

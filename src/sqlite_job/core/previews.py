@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any, Mapping, Sequence
+from itertools import islice
+from typing import Any, Dict, Iterable, Mapping, Sequence
+
+from sqlite_job.core.parameters import Parameters
+from sqlite_job.core.redaction import RESULT, Redact, hide_secrets
 
 MAX_CHARACTERS = 200
+
+# What a preview is when `redact` raised: it says nothing of the values, nor does the error, which may quote them.
+REDACTION_FAILED = "<redaction failed>"
 
 # Texts shorter than this are shown whole, without the cost of a bounded repr.
 _SHORT = 50
@@ -13,33 +20,112 @@ _SHORT = 50
 # Types whose repr is short, fast and cannot run user code.
 _PLAIN = frozenset({int, float, bool, type(None)})
 
-_bounded = reprlib.Repr()
-_bounded.maxstring = _bounded.maxother = 60
-_bounded.maxlist = _bounded.maxtuple = _bounded.maxdict = _bounded.maxset = 5
+# Six levels (reprlib's default) of five values each are 15,000 values: 20 ms of work to be cut to 200 characters.
+_MAX_LEVEL = 3
 
 
-def preview_value(value: object) -> str:
-    """Return a repr of at most 200 characters; never raises."""
+class Previews:
+    """Writes previews in which `redact` has replaced what nobody may see."""
+
+    def __init__(self, redact: Redact = hide_secrets) -> None:
+        """Call `redact` for each argument, each result, and each entry with a text key of a dict in them."""
+        self._redact = redact
+
+    def of_call(self, function: str, parameters: Parameters, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the arguments as one would write them in a call, in at most 200 characters; never raises."""
+        try:
+            if self._redact is hide_secrets and not parameters.has_secrets:
+                texts = list(map(preview_value, args))
+            else:
+                texts = [self._show(function, name, value) for name, value in zip(parameters.positions(), args)]
+            if kwargs:
+                texts += [f"{name}={self._show(function, name, value)}" for name, value in kwargs.items()]
+        except _RedactionFailedError:
+            return REDACTION_FAILED
+        return _join(texts)
+
+    def of_result(self, function: str, value: Any) -> str:
+        """Return a result, whose name is "return", in at most 200 characters; never raises."""
+        if self._redact is hide_secrets:
+            return preview_value(value)  # "return" is no secret's name
+        try:
+            return self._show(function, RESULT, value)
+        except _RedactionFailedError:
+            return REDACTION_FAILED
+
+    def _show(self, function: str, name: str, value: Any) -> str:
+        redact = self._redact
+        if redact is hide_secrets:
+            return preview_value(hide_secrets(function, name, value))
+        return preview_value(_redacted(redact, function, name, value), _RedactingRepr(function, redact))
+
+
+class _RedactionFailedError(Exception):
+    """A `redact` raised."""
+
+
+class _RedactingRepr(reprlib.Repr):
+    """A bounded repr of values that hold dicts, whose entries are redacted."""
+
+    def __init__(self, function: str, redact: Redact) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 5
+        self.maxlevel = _MAX_LEVEL
+        self._function = function
+        self._redact = redact
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Take every kind of dict for one: the repr of a subclass would show all."""
+        return self.repr_dict(x, level) if isinstance(x, dict) else super().repr1(x, level)
+
+    def repr_dict(self, x: Dict[Any, Any], level: int) -> str:
+        """Return the first entries, in their order."""
+        if level <= 0 or not x:
+            return "{...}" if x else "{}"
+        texts = []
+        for key, value in islice(x.items(), self.maxdict):
+            shown = _redacted(self._redact, self._function, key, value) if isinstance(key, str) else value
+            texts.append(f"{self.repr1(key, level - 1)}: {self.repr1(shown, level - 1)}")
+        if len(x) > self.maxdict:
+            texts.append("...")
+        return f"{{{', '.join(texts)}}}"
+
+
+# The rule by names alone is the same for all functions.
+_hiding = _RedactingRepr("", hide_secrets)
+
+
+def preview_value(value: object, bounded: reprlib.Repr = _hiding) -> str:
+    """Return a repr of at most 200 characters, entries of dicts hidden whose names look secret; never raises."""
     kind = type(value)
     try:
-        if kind in _PLAIN or (kind is str and len(value) < _SHORT):  # type: ignore[arg-type]
-            text = repr(value)
-        else:
-            # A user's __repr__ may return lone surrogates, which no database takes as text.
-            text = _bounded.repr(value).encode("utf-8", "backslashreplace").decode()
+        is_short = kind in _PLAIN or (kind is str and len(value) < _SHORT)  # type: ignore[arg-type]
+        text = repr(value) if is_short else _storable(bounded.repr(value))
+    except _RedactionFailedError:
+        raise
     except Exception:  # noqa: BLE001 - a user's __repr__ may raise anything, and a preview is never worth a job
         return f"<{kind.__name__}>"
     return text if len(text) <= MAX_CHARACTERS else _cut(text)
 
 
-def preview_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Return the arguments as one would write them in a call, in at most 200 characters; never raises."""
-    text = ", ".join([preview_value(value) for value in args])
-    if kwargs:
-        named = ", ".join([f"{name}={preview_value(value)}" for name, value in kwargs.items()])
-        named = named.encode("utf-8", "backslashreplace").decode()
-        text = f"{text}, {named}" if args else named
+def _redacted(redact: Redact, function: str, name: str, value: Any) -> Any:
+    try:
+        return redact(function, name, value)
+    except Exception:  # noqa: BLE001 - it is not ours, and a preview is never worth a job
+        raise _RedactionFailedError from None
+
+
+def _join(texts: Iterable[str]) -> str:
+    text = ", ".join(texts)
+    if not text.isascii():
+        text = _storable(text)
     return text if len(text) <= MAX_CHARACTERS else _cut(text)
+
+
+def _storable(text: str) -> str:
+    """Return text without lone surrogates, which names and a user's __repr__ may have, and no database takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(text: str) -> str:

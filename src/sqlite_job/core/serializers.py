@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any, Dict, Iterable, Mapping, Protocol, Union
+from typing import Any, Dict, Iterable, Literal, Mapping, NamedTuple, Optional, Protocol, Union, cast
 
-from sqlite_job.core.errors import DecodeError, EncodeError
+from sqlite_job.core.errors import DecodeError, EncodeError, InvalidOptionError, SignatureError
+from sqlite_job.core.signing import Key, Purpose, Signer, keys_of_environment
+
+Kind = Literal["arguments", "result"]
 
 # Protocol 5 is the newest that Python 3.8 reads: producers and workers may run different versions.
 _PICKLE_PROTOCOL = 5
@@ -31,6 +34,26 @@ class Serializer(Protocol):
     def decode(self, data: bytes) -> Any:
         """Return the value that `encode` was given; any exception means that it cannot be decoded."""
         ...
+
+
+class BoundSerializer(Protocol):
+    """A serializer whose bytes belong to one job: they decode only for the purpose they were encoded for."""
+
+    @property
+    def name(self) -> str:
+        """The name stored beside the bytes, as that of a `Serializer`."""
+        ...
+
+    def encode_for(self, value: Any, purpose: Purpose) -> bytes:
+        """Return `value` as bytes; any exception means that it cannot be encoded."""
+        ...
+
+    def decode_for(self, data: bytes, purpose: Purpose) -> Any:
+        """Return the value that was encoded for this purpose; raises SignatureError for any other bytes."""
+        ...
+
+
+AnySerializer = Union[Serializer, BoundSerializer]
 
 
 class PickleSerializer:
@@ -61,22 +84,57 @@ class JsonSerializer:
         return json.loads(data)
 
 
+class SignedPickleSerializer:
+    """Pickles that only a holder of a key can make, each for the arguments or the result of one job.
+
+    The signature is HMAC-SHA256 over what it is (arguments or result), the function, the job's id and the pickle; it is
+    checked before anything is unpickled.
+    """
+
+    name = "signed-pickle"
+
+    def __init__(self, *keys: Key) -> None:
+        """Sign with the first key, verify with all of them: to change keys, put the new one in front.
+
+        Raises InvalidOptionError without a key, and for one under 16 bytes.
+        """
+        self._signer = Signer(keys)
+        self._pickle = PickleSerializer()
+
+    def encode_for(self, value: Any, purpose: Purpose) -> bytes:
+        """Return the signature and the pickle of `value`."""
+        return self._signer.sign(self._pickle.encode(value), purpose)
+
+    def decode_for(self, data: bytes, purpose: Purpose) -> Any:
+        """Return the unpickled value, or raise SignatureError before a byte of it is unpickled."""
+        return self._pickle.decode(self._signer.verify(data, purpose))
+
+    def __repr__(self) -> str:
+        """Show how many keys there are, and none of them."""
+        return f"<SignedPickleSerializer with {len(self._signer)} keys>"
+
+
 BUILT_IN: Mapping[str, Serializer] = {"pickle": PickleSerializer(), "json": JsonSerializer()}
 
+_NAMES = (*BUILT_IN, SignedPickleSerializer.name)
 
-def find_serializer(choice: Union[str, Serializer]) -> Serializer:
-    """Return the serializer of that name, or the given one checked for its three members.
 
-    Raises ValueError for an unknown name, TypeError for an object that is not a serializer.
+def find_serializer(choice: Union[str, AnySerializer]) -> AnySerializer:
+    """Return the serializer of that name, or the given one checked for its members.
+
+    "signed-pickle" takes its keys from the environment variable SQLITE_JOB_SIGNING_KEYS. Raises InvalidOptionError for
+    an unknown name or missing keys, TypeError for an object that is not a serializer.
     """
     if isinstance(choice, str):
+        if choice == SignedPickleSerializer.name:
+            return SignedPickleSerializer(*keys_of_environment())
         if choice not in BUILT_IN:
             message = (
-                f"no serializer named {choice!r}; use one of {', '.join(map(repr, BUILT_IN))}, or an object of your own"
+                f"no serializer named {choice!r}; use one of {', '.join(map(repr, _NAMES))}, or an object of your own"
             )
-            raise ValueError(message)
+            raise InvalidOptionError(message)
         return BUILT_IN[choice]
-    if isinstance(choice, type) or not all(hasattr(choice, member) for member in ("name", "encode", "decode")):
+    if isinstance(choice, type) or not (_has(choice, "name", "encode", "decode") or is_bound(choice)):
         message = (
             f"{choice!r} is not a serializer: it needs `name`, `encode(value)` and `decode(data)`; give an instance"
         )
@@ -84,35 +142,88 @@ def find_serializer(choice: Union[str, Serializer]) -> Serializer:
     return choice
 
 
+def is_bound(serializer: object) -> bool:
+    """Whether the bytes of a serializer belong to one job."""
+    return _has(serializer, "name", "encode_for", "decode_for")
+
+
+def make_codecs(
+    serializer: Union[str, AnySerializer], accept: Optional[Iterable[Union[str, AnySerializer]]] = None
+) -> Codecs:
+    """Return what encodes with a serializer, and decodes its bytes and those of `accept`.
+
+    Without `accept` those of the built-in ones, but nothing beside a bound serializer: if plain pickles were accepted
+    beside signed ones, a forger would just leave the signature out. Raises as `find_serializer`.
+    """
+    encoder = find_serializer(serializer)
+    if accept is None:
+        accept = () if is_bound(encoder) else BUILT_IN.values()
+    return Codecs(encoder, [encoder, *map(find_serializer, accept)])
+
+
 class Codecs:
     """The serializer that encodes, and the accept-list of those that may decode."""
 
-    def __init__(self, encoder: Serializer, accept: Iterable[Serializer]) -> None:
-        """Encode with `encoder`; decode rows of the serializers in `accept` only."""
+    def __init__(self, encoder: AnySerializer, accept: Iterable[AnySerializer]) -> None:
+        """Encode with `encoder`; decode rows of the serializers in `accept` only, of two of one name the first."""
         self.encoder = encoder
-        self._accept: Dict[str, Serializer] = {serializer.name: serializer for serializer in accept}
+        self._plain_encoder, self._bound_encoder = _sides(encoder)
+        self._accept: Dict[str, _Sides] = {}
+        for serializer in accept:
+            self._accept.setdefault(serializer.name, _sides(serializer))
 
-    def encode(self, value: Any, function: str, what: str = "arguments") -> bytes:
-        """Return `value` as bytes; `function` and `what` name it in the EncodeError raised if it cannot be."""
+    def encode(self, value: Any, function: str, job_id: str, kind: Kind = "arguments") -> bytes:
+        """Return the arguments or the result of a job as bytes; raises EncodeError for what cannot be encoded."""
+        bound = self._bound_encoder
         try:
-            encoded = self.encoder.encode(value)
+            # A purpose costs as much as a small pickle: only who asks for it gets one.
+            if bound is None:
+                encoded = self._plain_encoder.encode(value)
+            else:
+                encoded = bound.encode_for(value, Purpose(kind, function, job_id))
             if not isinstance(encoded, bytes):
                 raise TypeError(f"its serializer returned {type(encoded).__name__}, not bytes")
-            return encoded
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
-            message = f"the {what} of {function} cannot be encoded with {self.encoder.name!r}: {cause}"
+            message = f"the {kind} of {function} cannot be encoded with {self.encoder.name!r}: {cause}"
             raise EncodeError(message) from error
+        return encoded
 
-    def decode(self, codec: str, data: bytes, what: str) -> Any:
-        """Return the decoded value, or raise DecodeError: not accepted, or not decodable."""
-        serializer = self._accept.get(codec)
-        if serializer is None:
-            accepted = ", ".join(sorted(self._accept))
-            message = f"{what} is encoded with {codec!r}, which is not accepted here (accept = {accepted})"
+    def decode(self, codec: str, data: bytes, function: str, job_id: str, kind: Kind = "arguments") -> Any:
+        """Return the decoded value; raises DecodeError: not accepted, or not decodable, or a SignatureError."""
+        sides = self._accept.get(codec)
+        if sides is None:
+            accepted = ", ".join(sorted(self._accept)) or "nothing"
+            what = _what(kind, function, job_id)
+            verb = "are" if kind == "arguments" else "is"
+            message = f"{what} {verb} encoded with {codec!r}, which is not accepted here (accept = {accepted})"
             raise DecodeError(message)
+        plain, bound = sides
         try:
-            return serializer.decode(data)
+            return plain.decode(data) if bound is None else bound.decode_for(data, Purpose(kind, function, job_id))
+        except SignatureError as error:
+            raise SignatureError(f"{_what(kind, function, job_id)} cannot be trusted: {error}") from None
         except Exception as error:
-            message = f"{what} cannot be decoded with {codec!r}: {type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {error}"
+            message = f"{_what(kind, function, job_id)} cannot be decoded with {codec!r}: {cause}"
             raise DecodeError(message) from error
+
+
+class _Sides(NamedTuple):
+    """A serializer as both kinds; it is used as `bound`, unless that is None."""
+
+    plain: Serializer
+    bound: Optional[BoundSerializer]
+
+
+def _sides(serializer: AnySerializer) -> _Sides:
+    bound = cast("BoundSerializer", serializer) if is_bound(serializer) else None
+    return _Sides(cast("Serializer", serializer), bound)
+
+
+def _what(kind: Kind, function: str, job_id: str) -> str:
+    return f"the arguments of {function}" if kind == "arguments" else f"the result of job {job_id}"
+
+
+def _has(choice: object, *members: str) -> bool:
+    return all(hasattr(choice, member) for member in members)

@@ -26,6 +26,7 @@ from typing import (
 
 from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
 from sqlite_job.core.names import check_name
+from sqlite_job.core.parameters import NO_PARAMETERS, Parameters
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
 if sys.version_info >= (3, 10):
@@ -197,6 +198,7 @@ class RegisteredTask:
     retry: RetryPolicy
     timeout: Optional[float] = None
     executor: str = "thread"
+    parameters: Parameters = NO_PARAMETERS
 
 
 class Registry:

@@ -17,13 +17,14 @@ _MAX_FRAMES = 100
 
 def report_failure(error: BaseException, try_number: int, own_frames: int = 0) -> FailureReport:
     """Return type, message and traceback as text; `own_frames` of ours at the top are left out. Never raises."""
-    name, message = _clean(_name(type(error)), MAX_MESSAGE), _clean(_message(error), MAX_MESSAGE)
+    name, message = clean_text(_name(type(error)), MAX_MESSAGE), clean_text(_message(error), MAX_MESSAGE)
     return FailureReport(try_number, name, message, _traceback(error, own_frames))
 
 
 def _name(kind: type) -> str:
-    is_short = kind.__module__ in ("builtins", "__main__") or kind.__module__.startswith("sqlite_job.")
-    return kind.__qualname__ if is_short else f"{kind.__module__}.{kind.__qualname__}"
+    module = str(kind.__module__ or "builtins")  # a class made by hand may have none
+    is_short = module in ("builtins", "__main__") or module.startswith("sqlite_job.")
+    return kind.__qualname__ if is_short else f"{module}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:
@@ -44,10 +45,10 @@ def _traceback(error: BaseException, own_frames: int) -> str:
     if len(text) > MAX_TRACEBACK:
         # What was raised, and where, stands at the end.
         text = f"… ({len(text) - MAX_TRACEBACK:,} characters left out)\n{text[-MAX_TRACEBACK:]}"
-    return _clean(text, 2 * MAX_TRACEBACK)
+    return clean_text(text, 2 * MAX_TRACEBACK)
 
 
-def _clean(text: str, most: int) -> str:
+def clean_text(text: str, most: int = MAX_MESSAGE) -> str:
     """Return text that every database takes: no lone surrogates, no NUL, not too long."""
     text = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -20,12 +20,12 @@ from sqlite_job.core.outcomes import (
     Returned,
     Snoozed,
 )
-from sqlite_job.core.previews import preview_value
+from sqlite_job.core.previews import Previews
 from sqlite_job.core.retries import Cancel, Snooze
 from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
-from sqlite_job.engine.failures import report_failure
+from sqlite_job.engine.failures import clean_text, report_failure
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -43,7 +43,7 @@ class RunnerOptions(NamedTuple):
     """What a runner needs to know of the settings."""
 
     max_payload: int = 1_000_000
-    preview: bool = True
+    previews: Optional[Previews] = Previews()
 
 
 class Runner:
@@ -131,36 +131,42 @@ class Runner:
         return JobContext(job, max_tries, self._state)
 
     def _arguments(self, job: ClaimedJob) -> Tuple[Any, Mapping[str, Any]]:
-        what = f"the arguments of {job.function}"
         try:
-            args, kwargs = self._codecs.decode(job.codec, job.args, what)
+            args, kwargs = self._codecs.decode(job.codec, job.args, job.function, job.id)
         except (TypeError, ValueError) as error:
             # DecodeError is a ValueError; the others: bytes that decode to something else than arguments.
-            raise _FinalError(
-                error if isinstance(error, DecodeError) else DecodeError(f"{what} are not arguments: {error}")
-            ) from None
+            if not isinstance(error, DecodeError):
+                error = DecodeError(f"the arguments of {job.function} are not arguments: {error}")
+            raise _FinalError(error) from None
         return args, kwargs
 
     def _completed(self, job: ClaimedJob, started_at: int, value: Any) -> Completed:
         encoder = self._codecs.encoder
         try:
-            encoded = self._codecs.encode(value, job.function, "result")
+            encoded = self._codecs.encode(value, job.function, job.id, "result")
             if len(encoded) > self._options.max_payload:
                 raise PayloadTooLargeError(f"the result of {job.function}", len(encoded), self._options.max_payload)
         except EncodeError as error:
             # The function has done its work: doing it again would not make the result encodable.
             raise _FinalError(error) from None
-        preview = preview_value(value) if self._options.preview else None
+        previews = self._options.previews
+        preview = None if previews is None else previews.of_result(job.function, value)
         return Completed(started_at, self._now(), job.seq, job.claim_number, encoder.name, encoded, preview)
 
     def _not_completed(self, job: ClaimedJob, stop: Stop, started_at: int, error: BaseException) -> Outcome:
+        try:
+            return self._outcome_of(job, stop, started_at, error)
+        except BaseException as second:  # noqa: BLE001 - a user's own Retry may lack its delay
+            return Failed(started_at, self._now(), job.seq, job.claim_number, report_failure(second, job.tries))
+
+    def _outcome_of(self, job: ClaimedJob, stop: Stop, started_at: int, error: BaseException) -> Outcome:
         if stop.cause is not None:
             return self.settle_stopped(job, stop, started_at, report_failure(error, job.tries, own_frames=1).traceback)
         ended = (started_at, self._now(), job.seq, job.claim_number)
         if isinstance(error, _FinalError):
             return Failed(*ended, report_failure(error.cause, job.tries, own_frames=_ALL_FRAMES))
         if isinstance(error, Cancel):
-            return Cancelled(*ended, error.reason)
+            return Cancelled(*ended, clean_text(error.reason))
         if isinstance(error, Snooze):
             return Snoozed(*ended, ended[1] + round(error.delay * SECOND))
         return self._retried_or_failed(job, ended, error, report_failure(error, job.tries, own_frames=1))

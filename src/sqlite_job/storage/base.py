@@ -69,12 +69,12 @@ class SQLStorage:
         return job_info(rows[0]) if rows else None
 
     def result(self, job_id: str) -> Optional[StoredResult]:
-        """Read one job's status and result."""
+        """Read one job's function, status and result."""
         rows = self._read(lambda transaction: transaction.rows(job.RESULT, job_id))
         if not rows:
             return None
-        status, codec, value, cancel_reason = rows[0]
-        return StoredResult(JobStatus(status), codec, value, cancel_reason)
+        function, status, codec, value, cancel_reason = rows[0]
+        return StoredResult(function, JobStatus(status), codec, value, cancel_reason)
 
     def failures(self, job_id: str) -> List[JobFailure]:
         """Read the history of one job."""

@@ -33,14 +33,19 @@ def create_private(path: str) -> bool:
         return False
     except OSError as error:
         raise DatabaseUnavailableError(_explain_creation(path, error)) from error
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, _PRIVATE)  # a umask may have taken the owner's rights too
     os.close(descriptor)
     return True
 
 
 def open_lock_file(path: str) -> int:
     """Open, or make, a lock file beside the database, which SQLite knows nothing of, and return its descriptor."""
+    # Not through a link: we write to it, and whoever can write the folder could have us write to any file of ours.
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        return os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), _PRIVATE)
+        create_private(path)
+        return os.open(path, flags)
     except OSError as error:
         raise DatabaseUnavailableError(_explain_creation(path, error)) from error
 
@@ -142,7 +147,21 @@ def read_of_system(path: str) -> str:
 def _explain_creation(path: str, error: OSError) -> str:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
+        if _may_not_enter(folder):
+            return f"Cannot make {path!r}: this user may not enter the folders above it; check their rights"
         return f"Cannot make {path!r}: the folder {folder!r} does not exist; create it, or give another path"
     if not os.access(folder, os.W_OK):
         return f"Cannot make {path!r}: this user cannot write the folder {folder!r}, where the journal goes too"
+    if os.path.islink(path):
+        return f"Cannot use {path!r}: it is a symbolic link, which sqlite-job did not make; remove it"
     return f"Cannot make {path!r}: {error.strerror}"
+
+
+def _may_not_enter(folder: str) -> bool:
+    try:
+        os.stat(folder)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False

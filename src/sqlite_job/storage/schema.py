@@ -11,6 +11,7 @@ from sqlite_job.core.errors import DatabaseTooNewError, DatabaseUnusableError, N
 from sqlite_job.storage import files
 from sqlite_job.storage.gate import Gate
 from sqlite_job.storage.sqlite_connection import closing, connect, connect_plainly
+from sqlite_job.storage.trust import warn_of_open_folder
 
 # The newest revision in migrations/versions (a test holds them together).
 HEAD = "0001"
@@ -64,6 +65,7 @@ def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
         with closing(connect(path, durability), path) as connection:
             if schema_version(connection) != HEAD:
                 _migrate(connection)
+    warn_of_open_folder(path)
     return identity
 
 

@@ -114,8 +114,10 @@ class SqliteStorage(SQLStorage):
 
     def __del__(self) -> None:
         """Close what nobody holds any more."""
-        with suppress(Exception):  # at the end of the interpreter, half of what it needs may be gone
+        try:  # noqa: SIM105 - at the end of the interpreter, contextlib itself may be gone
             self.close()
+        except Exception:  # noqa: BLE001, S110 - and half of what it needs
+            pass
 
     def _ensure_open(self) -> Gate:
         gate = self._gate

@@ -17,6 +17,7 @@ from sqlite_job.core.errors import (
     NotOurDatabaseError,
     SQLiteTooOldError,
 )
+from sqlite_job.storage.trust import check_journals
 
 # 3.35 brought RETURNING, 3.37 (November 2021) STRICT tables.
 OLDEST_SQLITE = (3, 37, 0)
@@ -60,6 +61,7 @@ _UNUSABLE: Tuple[Tuple[str, Type[DatabaseError], str], ...] = (
 
 def connect(path: str, durability: str) -> sqlite3.Connection:
     """Open an existing database file in WAL mode; raises a DatabaseError that says what is wrong with it."""
+    check_journals(path)
     try:
         connection = sqlite3.connect(
             f"file:{quote(path)}?mode=rw",
@@ -87,6 +89,7 @@ def connect_plainly(path: str, mode: str = "rw") -> sqlite3.Connection:
 
     Raises a DatabaseError.
     """
+    check_journals(path)
     try:
         return sqlite3.connect(f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None)
     except sqlite3.Error as error:

@@ -6,6 +6,7 @@ import logging
 from typing import Any, Callable, Dict, Sequence, Tuple
 
 from sqlite_job.core.clock import elapsed
+from sqlite_job.core.escaping import escape_lines
 from sqlite_job.core.events import (
     Event,
     FunctionUnknown,
@@ -160,7 +161,7 @@ def _failed(job: ClaimedJob, outcome: Failed) -> None:
         job.tries,
         report.error_type,
         report.message,
-        report.traceback.rstrip(),
+        escape_lines(report.traceback),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from typing import Any, Awaitable, Callable, Coroutine, Deque, Dict, List, Optional, Sequence, Tuple
@@ -13,6 +14,8 @@ from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
 from sqlite_job.engine.executors import Report
 
+_logger = logging.getLogger("sqlite_job")
+
 RunAsync = Callable[[ClaimedJob, Stop], Coroutine[Any, Any, Outcome]]
 
 
@@ -22,6 +25,7 @@ class EventLoopThread:
     def __init__(self) -> None:
         """Start the thread."""
         self.loop = asyncio.new_event_loop()
+        self._is_closing = False
         self._thread = threading.Thread(target=self._serve, name="sqlite-job-loop", daemon=True)
         self._thread.start()
 
@@ -34,12 +38,18 @@ class EventLoopThread:
 
     def close(self) -> None:
         """Cancel what still runs, and end the thread; one whose loop is blocked by a job is abandoned."""
+        self._is_closing = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(GRACE_SECONDS + 1)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._is_closing:
+            # A task of a job's own that exits ends run_forever, and so does a job that stops the loop.
+            try:
+                self.loop.run_forever()
+            except BaseException:
+                _logger.exception("A task or callback ended the event loop of this worker; it goes on")
         left = asyncio.all_tasks(self.loop)
         for task in left:
             task.cancel()

@@ -253,7 +253,7 @@ DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != 
 STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))
 
 RESULT = Statement(
-    select(job.c.status, result.c.codec, result.c.value, job.c.cancel_reason)
+    select(job.c.function, job.c.status, result.c.codec, result.c.value, job.c.cancel_reason)
     .select_from(job.outerjoin(result, result.c.seq == job.c.seq))
     .where(job.c.id == given("id")),
     *names("id"),
