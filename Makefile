@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench chaos clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ format: $(DEV) ## mend what ruff can mend by itself
 
 bench: $(DEV) ## measure against a hand-written sqlite3 loop
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## remove what these commands have made
 	rm -rf .venv .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist

@@ -216,7 +216,8 @@ class SQLiteJob:
 
     def counts(self, queue: Optional[str] = None) -> Dict[JobStatus, int]:
         """Return how many jobs this queue (or the given one) has in each status, zeros included."""
-        found = inspection.count_queues(self._storage).get(self.queue if queue is None else queue, {})
+        queue = self.queue if queue is None else check_name(queue, "queue name")
+        found = inspection.count_queues(self._storage).get(queue, {})
         return {status: found.get(status, 0) for status in JobStatus}
 
     def delete(self, job_id: str) -> None:

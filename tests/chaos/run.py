@@ -120,7 +120,9 @@ class Chaos:
         send(victim.pid, signal.SIGTERM)
 
     def _any(self, role: str) -> Member:
-        return random.choice([member for member in self._cast.values() if member.role == role])
+        """Choose a victim: seldom a frozen one, which should have the time to sleep past its lease."""
+        spared = self._frozen if random.random() < 0.9 else {}
+        return random.choice([one for one in self._cast.values() if one.role == role and one.pid not in spared])
 
     def _thaw_due(self, *, all_of_them: bool = False) -> None:
         for pid, due in list(self._frozen.items()):

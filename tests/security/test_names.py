@@ -106,7 +106,9 @@ def test_the_command_line_refuses_a_hostile_name_on_one_printable_line(database,
 
     assert ended.exit_code != 0
     assert ended.output.rstrip("\n").isprintable()
-    assert "control characters" in ended.output or "128 characters" in ended.output or "must not be empty" in ended.output
+    assert (
+        "control characters" in ended.output or "128 characters" in ended.output or "must not be empty" in ended.output
+    )
     assert count_jobs(database) == 0
 
 

@@ -77,7 +77,10 @@ def test_a_backup_of_another_mode_is_not_the_matter_of_lock_files(tmp_path):
 
     modes = modes_with_umask("000", tmp_path)
 
-    assert modes == {**dict.fromkeys(COMPANIONS, "0o600"), **dict.fromkeys(["jobs.db", "jobs.db-shm", "jobs.db-wal"], "0o644")}
+    assert modes == {
+        **dict.fromkeys(COMPANIONS, "0o600"),
+        **dict.fromkeys(["jobs.db", "jobs.db-shm", "jobs.db-wal"], "0o644"),
+    }
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o660, 0o666, 0o777])

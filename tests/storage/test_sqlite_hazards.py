@@ -254,7 +254,9 @@ except DatabaseError as error:
 
 def test_a_trigger_of_a_stranger_on_our_tables_is_refused_by_name(make, path):
     make(path).enqueue([new_job("a")])
-    change(path, "CREATE TRIGGER evil AFTER INSERT ON sqlitejob_payload BEGIN UPDATE sqlitejob_payload SET args=x''; END")
+    change(
+        path, "CREATE TRIGGER evil AFTER INSERT ON sqlitejob_payload BEGIN UPDATE sqlitejob_payload SET args=x''; END"
+    )
 
     with pytest.raises(DatabaseUnusableError, match="trigger 'evil' on sqlitejob_payload.*DROP TRIGGER evil"):
         make(path).enqueue([new_job("b")])

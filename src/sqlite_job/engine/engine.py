@@ -207,7 +207,10 @@ class Engine:
         pop = self._held.pop
         if stale:
             for outcome in stale:
-                pop(outcome.seq, None)
+                held = self._held.get(outcome.seq)
+                # Rescued and claimed anew, by this very worker, while the earlier run was still going on?
+                if held is not None and held.claim_number == outcome.claim_number:
+                    pop(outcome.seq)
             self._events.emit(OutcomesStale(stale))
             gone = set(map(id, stale))
             outcomes = [outcome for outcome in outcomes if id(outcome) not in gone]

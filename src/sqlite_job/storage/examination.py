@@ -177,7 +177,11 @@ class _Inside:
             count for _, status, count in read_rows(self._connection, job.COUNTS) if JobStatus(status) in WAITING
         )
         if waiting:
-            yield warning("Workers", f"none, and {waiting:,} jobs wait", "start one: sqlite-job worker MODULE.CLASS")
+            yield warning(
+                "Workers",
+                f"none, and {waiting:,} {'job waits' if waiting == 1 else 'jobs wait'}",
+                "start one: sqlite-job worker MODULE.CLASS",
+            )
         elif not gone:
             yield ok("Workers", "none, and no job waits")
 
