@@ -1,4 +1,4 @@
-"""Run the whole suite on the oldest supported Python, on the newest one here, and last on the one that runs this.
+"""Run the suite on the oldest supported Python and on the newest one here, and last the whole of it on the default one.
 
 usage: python tools/test_everywhere.py [arguments for pytest]
 
@@ -25,6 +25,8 @@ DEFAULT: Minor = (sys.version_info[0], sys.version_info[1])
 
 # More than four processes at once would make a test with a deadline wait for its turn.
 PYTEST = ["-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+# What says the same on every Python, and takes longest.
+ONCE = ["--ignore=tests/benchmarks", "--ignore=tests/chaos", "--ignore=tests/docs"]
 PIP_INSTALL = ["-m", "pip", "--disable-pip-version-check", "install", "-q"]
 PROBE = "import ensurepip, sqlite3, sys, venv; print(sys.version_info.releaselevel, *sys.version_info[:3])"
 
@@ -50,8 +52,8 @@ def main(pytest_arguments: List[str]) -> int:
     if newest > NEWEST:
         missing = [minor for minor in missing if minor != NEWEST]
     for interpreter in others:
-        say(f"Python {text(interpreter.version)}: the whole suite ({interpreter.path})")
-        code = run_suite(prepare(interpreter), pytest_arguments)
+        say(f"Python {text(interpreter.version)}: all but benchmarks, chaos and documents ({interpreter.path})")
+        code = run_suite(prepare(interpreter), [*ONCE, *pytest_arguments])
         if code != 0:
             say(f"FAILED on Python {text(interpreter.version)}; the suites after it were not run")
             return code

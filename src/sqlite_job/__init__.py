@@ -5,6 +5,7 @@ This is the public API; everything else may change.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from sqlite_job.connections import SQLiteJob, call
@@ -115,3 +116,9 @@ def __getattr__(name: str) -> Any:
         return Worker
     message = f"module 'sqlite_job' has no attribute {name!r}"
     raise AttributeError(message)
+
+
+if "SQLITE_JOB_FAILPOINTS" in os.environ:  # for the proof of reliability: nothing of it is imported otherwise
+    from sqlite_job.testing.failpoints import install
+
+    install(os.environ["SQLITE_JOB_FAILPOINTS"])

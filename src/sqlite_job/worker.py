@@ -114,6 +114,7 @@ class Worker:
         finally:
             self.stop()
             thread.join()
+            self._reset()
         if errors:
             raise errors[0]
 

@@ -35,13 +35,13 @@ MAX_TRIES = 3
 
 
 @functools.lru_cache(None)
-def log_of(pid):
-    """Return the log of this process: a descriptor of its own after a fork."""
-    return Log(os.path.join(os.environ[FOLDER_VARIABLE], "history"))
+def log_of(folder, _pid):
+    return Log(os.path.join(folder, "history"))
 
 
 def log():
-    return log_of(os.getpid())
+    """Return the log of this run and process: after a fork it has a descriptor of its own."""
+    return log_of(os.environ[FOLDER_VARIABLE], os.getpid())
 
 
 def note(kind, key):

@@ -89,7 +89,7 @@ def test_settings_refuse_a_hostile_name(database, door, name):
         "queue of a task": lambda: settings_of(database, task(add, queue=name)),
     }
 
-    with pytest.raises(ValueError, match="A (function|queue) name ") as caught:
+    with pytest.raises(ValueError, match=r"A (function|queue) name ") as caught:
         makers[door]()
 
     assert str(caught.value).replace("\n", "").isprintable()

@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from sqlite_job import DatabaseUnavailableError, DatabaseUnusableError, SQLiteJob, Worker
+from sqlite_job.storage.sqlite_connection import connect, connect_plainly
 from tests.doors.making import drain, settings_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
@@ -137,6 +138,16 @@ def test_a_journal_that_others_can_write_is_refused(database, tmp_path, mode):
     assert f"jobs.db-wal' can be written by others (mode {mode:04o})" in refusal(database)
     os.unlink(f"{database}-wal")
     assert functions_in(database) == ["add"]
+
+
+@pytest.mark.parametrize("connect", [connect_plainly, lambda path: connect(path, "full")])
+def test_it_is_refused_at_each_connection_not_at_the_first_alone(database, tmp_path, connect):
+    forged = forged_journal(database, "-wal", tmp_path)
+    shutil.copy(forged, f"{database}-wal")
+    os.chmod(f"{database}-wal", 0o666)
+
+    with pytest.raises(DatabaseUnusableError, match="can be written by others"):
+        connect(str(database))
 
 
 @as_root

@@ -222,10 +222,8 @@ def test_what_redact_returns_is_shown_instead_bounded_as_ever(database):
 
     arguments, result = previews(settings, log_in, "ada", SECRET)
 
-    assert (
-        arguments
-        == "['user', 'user', 'user', 'user', 'user', ...], ['password', 'password', 'password', 'password', 'password', ...]"
-    )
+    user, password = (f"[{', '.join([repr(name)] * 5)}, ...]" for name in ("user", "password"))
+    assert arguments == f"{user}, {password}"
     assert result == "['return', 'return', 'return', 'return', 'return', ...]"
     assert max(map(len, (arguments, result))) <= MAX_CHARACTERS
 
@@ -255,13 +253,13 @@ def test_without_previews_redact_is_not_called(database):
     assert calls == []
 
 
-class Unkind(Exception):
+class UnkindError(Exception):
     def __str__(self):
         raise ValueError(SECRET)
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError(SECRET), KeyError(SECRET), RecursionError(SECRET), MemoryError(), Unkind()]
+    "error", [ValueError(SECRET), KeyError(SECRET), RecursionError(SECRET), MemoryError(), UnkindError()]
 )
 @pytest.mark.parametrize("where", ["password", "left", "return", "token"])
 def test_a_redact_that_raises_hides_the_whole_preview_and_loses_no_job(database, caplog, error, where):

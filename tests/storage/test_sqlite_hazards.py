@@ -232,7 +232,7 @@ def test_a_damaged_database_keeps_its_journal(tmp_path):
     """Closing the last connection would copy the journal into what is left of the file, and delete it."""
     path = str(tmp_path / "jobs.db")
     program = f"""
-import os, subprocess
+import subprocess, sys
 from sqlite_job.core.errors import DatabaseError
 from sqlite_job.storage.sqlite import SqliteStorage
 from tests.storage.making import new_job
@@ -241,8 +241,8 @@ for number in range(300):
     storage.enqueue([new_job(f"job-{{number}}", args=b"x" * 3000)])
 storage._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 storage.enqueue([new_job("late", args=b"y" * 3000)])
-subprocess.run(["dd", "if=/dev/urandom", "of=" + {path!r}, "bs=4096", "seek=1", "count=200", "conv=notrunc"], check=True,
-               stderr=subprocess.DEVNULL)
+noise = "import os; file = open({path!r}, 'r+b'); file.seek(4096); file.write(os.urandom(800_000))"
+subprocess.run([sys.executable, "-W", "ignore", "-c", noise], check=True)
 try:
     SqliteStorage({path!r}, "normal").counts()
 except DatabaseError as error:
@@ -258,7 +258,7 @@ def test_a_trigger_of_a_stranger_on_our_tables_is_refused_by_name(make, path):
         path, "CREATE TRIGGER evil AFTER INSERT ON sqlitejob_payload BEGIN UPDATE sqlitejob_payload SET args=x''; END"
     )
 
-    with pytest.raises(DatabaseUnusableError, match="trigger 'evil' on sqlitejob_payload.*DROP TRIGGER evil"):
+    with pytest.raises(DatabaseUnusableError, match=r"trigger 'evil' on sqlitejob_payload.*DROP TRIGGER evil"):
         make(path).enqueue([new_job("b")])
     change(path, "DROP TRIGGER evil")
     make(path).enqueue([new_job("b")])

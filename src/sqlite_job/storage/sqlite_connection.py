@@ -59,6 +59,10 @@ _UNUSABLE: Tuple[Tuple[str, Type[DatabaseError], str], ...] = (
 )
 
 
+# SQLite's own, but for testing/failpoints.py.
+connection_class: Type[sqlite3.Connection] = sqlite3.Connection
+
+
 def connect(path: str, durability: str) -> sqlite3.Connection:
     """Open an existing database file in WAL mode; raises a DatabaseError that says what is wrong with it."""
     check_journals(path)
@@ -69,6 +73,7 @@ def connect(path: str, durability: str) -> sqlite3.Connection:
             timeout=BUSY_TIMEOUT_MS / 1000,
             isolation_level=None,  # BEGIN is said by hand: see SqliteStorage._attempt
             check_same_thread=False,
+            factory=connection_class,
             cached_statements=256,
         )
     except sqlite3.Error as error:

@@ -1,0 +1,1 @@
+"""Test jobs, and the queue itself."""
