@@ -87,8 +87,8 @@ class SQLiteJob:
         self._previews: Optional[Previews] = Previews()
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
-            if database is not None:
-                message = "give settings or database, not both: the settings have a database of their own"
+            if database is not None or serializer != "pickle" or durability != "full":
+                message = "give settings or database, not both; serializer and durability come from the settings, too"
                 raise InvalidOptionError(message)
             return
         if durability not in ("full", "normal"):
@@ -112,7 +112,7 @@ class SQLiteJob:
         tags: Iterable[str] = (),
         meta: Optional[Mapping[str, Any]] = None,
     ) -> SQLiteJob:
-        """Return a copy whose jobs have these options; all keyword arguments of `enqueue` belong to the function.
+        """Return a copy whose jobs have these options, and those set before; all keyword arguments of `enqueue` belong to the function.
 
         `priority`: higher is first. `delay`: seconds or timedelta. `run_at`: an aware datetime. `job_id`: an id of
         your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values.
@@ -120,7 +120,7 @@ class SQLiteJob:
         """
         copy = object.__new__(SQLiteJob)
         copy.__dict__.update(self.__dict__)
-        copy._options = check_options(
+        changes = check_options(
             job_id=job_id,
             queue=queue,
             priority=priority,
@@ -131,6 +131,7 @@ class SQLiteJob:
             tags=tags,
             meta=meta,
         )
+        copy._options = self._options.with_changes(changes)
         return copy
 
     @overload

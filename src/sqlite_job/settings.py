@@ -227,6 +227,8 @@ def check_settings(settings: object, taker: str) -> WorkerSettings:
 
 
 def _is_method_of(function: Callable[..., Any], owner: type) -> bool:
+    if function.__name__ == "<lambda>":
+        return False
     where = function.__qualname__.rpartition(".")[0]
     return any(where == parent.__qualname__ and function.__module__ == parent.__module__ for parent in owner.__mro__)
 

@@ -18,6 +18,7 @@ from sqlite_job.core.errors import (
 )
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import sqlite as sqlite_module
+from sqlite_job.storage.gate import Gate, inside_gate
 from sqlite_job.storage.sqlite import SqliteStorage
 from sqlite_job.storage.sqlite_connection import connect, translate
 from sqlite_job.storage.watching import PollWatcher
@@ -300,6 +301,24 @@ def test_programs_that_enqueue_one_job_each_keep_the_journal_small(make, path, m
     assert max(sizes) < 300_000
 
 
+def test_every_checkpoint_is_our_own_and_runs_where_no_other_writer_is(make, path, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_BYTES", 100_000)
+    storage = make(path)
+    storage.counts()
+    storage.enqueue([new_job()])
+    seen = []
+    storage._writer.set_trace_callback(lambda statement: seen.append((statement, storage._gate._lock.locked())))
+    for _ in range(100):
+        storage.enqueue([new_job(args=b"x" * 5_000)])
+
+    checkpoints = [(statement, is_behind_gate) for statement, is_behind_gate in seen if "checkpoint" in statement]
+    assert checkpoints
+    assert all(is_behind_gate for _, is_behind_gate in checkpoints)
+    kinds = {statement.partition("(")[2].rstrip(")") for statement, _ in checkpoints}
+    assert kinds <= {"RESTART", "TRUNCATE"}  # they take the write lock: PASSIVE does not, and may race a commit
+    assert storage._writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+
+
 def test_a_watcher_that_cannot_read_wakes_its_owner_once(make, path):
     make(path).counts()
     connection = connect(path, "full")
@@ -310,17 +329,70 @@ def test_a_watcher_that_cannot_read_wakes_its_owner_once(make, path):
     assert watcher.wait(0.05) is False
 
 
+# ---- transactions and turns
+
+
+def test_every_transaction_that_writes_takes_the_write_lock_first(make, path):
+    storage = make(path)
+    worker_id = storage.register_worker(("default",), NOW, LEASE)
+    seen = []
+    storage._writer.set_trace_callback(seen.append)
+    storage.enqueue([new_job("a")])
+    settle(storage, *map(completed, claim(storage, worker_id=worker_id)), worker_id=worker_id)
+    storage.requeue("a", NOW)
+    storage.delete("a")
+    storage.heartbeat(worker_id, NOW, LEASE)
+    storage.unregister_worker(worker_id)
+
+    begun = [after for before, after in zip(["COMMIT", *seen], seen) if before == "COMMIT"]
+    assert begun == ["BEGIN IMMEDIATE"] * 7
+    assert seen[-1] == "COMMIT"
+
+
+def test_writers_pass_the_gate_one_at_a_time(path):
+    one, two = Gate(path + "-gate"), Gate(path + "-gate")  # as of two processes
+    order = []
+    has_begun = threading.Event()
+
+    def follow():
+        has_begun.set()
+        with two:
+            order.append("second")
+
+    thread = threading.Thread(target=follow)
+    with one:
+        thread.start()
+        has_begun.wait()
+        thread.join(0.1)  # it cannot end yet
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    one.close()
+    two.close()
+
+
+def test_whose_turn_does_not_come_in_time_is_told_so(path):
+    gate = Gate(path + "-gate")
+    with gate, inside_gate(path + "-gate", 0.1) as is_inside:
+        assert not is_inside
+    with inside_gate(path + "-gate", 60) as is_inside:
+        assert is_inside
+    with gate:
+        pass
+    gate.close()
+
+
 def test_a_lock_that_is_met_while_connecting_is_waited_for(make, path):
-    make(path).enqueue([new_job("a")])
+    storage = make(path)
+    storage.enqueue([new_job("a")])
+    for connection in storage._taken_connections():
+        connection.close()  # it is open, but has no connection yet
     stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     stranger.execute("PRAGMA locking_mode = EXCLUSIVE")
-    for storage in list(sqlite_module._all_storages):
-        storage.close()
     stranger.execute("BEGIN IMMEDIATE")  # nobody else can even read
     timer = threading.Timer(0.5, stranger.close)
     timer.start()
 
-    storage = make(path)
     assert storage.get("a").id == "a"
     timer.join()
 

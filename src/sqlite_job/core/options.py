@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Iterable, Mapping, Optional
 
@@ -27,6 +27,13 @@ class JobOptions:
     timeout: Optional[int] = None
     tags: Optional[str] = None
     meta: Optional[str] = None
+
+    def with_changes(self, changes: JobOptions) -> JobOptions:
+        """Return these options with those of `changes` that say something; a new time takes the place of an old one."""
+        said = {name: value for name, value in vars(changes).items() if value is not None}
+        if changes.delay is not None or changes.run_at is not None:
+            said.update(delay=changes.delay, run_at=changes.run_at)
+        return replace(self, **said)
 
     def run_time(self, now: int) -> Optional[int]:
         """Return when the job may start, or None for at once."""

@@ -38,6 +38,9 @@ def locate(database: Database) -> str:
     if text in ("", ":memory:"):
         message = "A database in memory belongs to one connection, no worker could see it; give a file, as 'jobs.db'"
         raise DatabaseUnavailableError(message)
+    if "\0" in text:
+        message = f"The path of a database has no null characters: {text!r}"
+        raise DatabaseUnavailableError(message)
     return os.path.realpath(text)
 
 

@@ -242,23 +242,31 @@ class SqliteStorage(SQLStorage):
     def _checkpoint_if_due(self) -> None:
         """Copy the journal into the database when it has grown; called behind the gate.
 
-        Automatic checkpoints are off (sqlite_connection.py): TRUNCATE takes the write lock, so that no commit races it.
+        Automatic checkpoints are off (sqlite_connection.py): these take the write lock, so that no commit races them.
+        RESTART leaves the file its length, and commits overwrite it, which costs half of what extending it does; that
+        it grows again tells that it is full once more.
         """
         self._commits_until_look -= 1
         if self._commits_until_look > 0:
             return
         self._commits_until_look = _COMMITS_BETWEEN_LOOKS
         size = files.size_of(f"{self._path}-wal")
-        if size < self._checkpoint_at or self._writer is None:
+        if size <= self._checkpoint_at or self._writer is None:
             return
+        # It grew a little each time, or much while a reader stood in the way: give the disk its space back.
+        is_long = size >= 2 * _CHECKPOINT_BYTES
+        pragma = "PRAGMA wal_checkpoint(TRUNCATE)" if is_long else "PRAGMA wal_checkpoint(RESTART)"
         try:
-            is_blocked = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+            is_blocked = self._writer.execute(pragma).fetchall()[0][0]
         except sqlite3.Error as error:
             # No room, an I/O error: all is still in the journal.
             is_blocked = True
             self._drop_writer(error)
-        # A long reader stands in the way: each try would stall all writers for the busy timeout, so not at each look.
-        self._checkpoint_at = size + _CHECKPOINT_BYTES if is_blocked else _CHECKPOINT_BYTES
+        if is_blocked:
+            # A long reader stands in the way: each try stalls all writers for the busy timeout, so not at each look.
+            self._checkpoint_at = size + _CHECKPOINT_BYTES
+        else:
+            self._checkpoint_at = _CHECKPOINT_BYTES if is_long else max(size, _CHECKPOINT_BYTES)
 
     def _write_jobs(self, jobs: Sequence[NewJob]) -> None:
         self._write(lambda transaction: self._enqueue(transaction, jobs))

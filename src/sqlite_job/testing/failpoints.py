@@ -169,4 +169,5 @@ _POINT_OF = {
     "BEGIN IMMEDIATE": "begin",
     "COMMIT": "commit",
     "PRAGMA wal_checkpoint(TRUNCATE)": "checkpoint",
+    "PRAGMA wal_checkpoint(RESTART)": "checkpoint",
 }
