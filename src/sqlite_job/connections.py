@@ -112,7 +112,7 @@ class SQLiteJob:
         tags: Iterable[str] = (),
         meta: Optional[Mapping[str, Any]] = None,
     ) -> SQLiteJob:
-        """Return a copy whose jobs have these options, and those set before; all keyword arguments of `enqueue` belong to the function.
+        """Return a copy whose jobs have these options too: all keyword arguments of `enqueue` belong to the function.
 
         `priority`: higher is first. `delay`: seconds or timedelta. `run_at`: an aware datetime. `job_id`: an id of
         your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values.

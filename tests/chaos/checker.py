@@ -5,6 +5,7 @@ The numbers are those of docs/explanation/proof.md. 6 (unique keys and group lim
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, defaultdict
 from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Set, Tuple
 
@@ -264,8 +265,12 @@ def deaths_are_explained(evidence: Evidence) -> Iterator[str]:
 
 def nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
     yield from (f"left behind: {what}" for what in evidence.history.left_behind)
+    up = set(evidence.pid_of.values())
+    asked = {fault.pid for fault in evidence.history.faults if fault.kind == "stop"}
     for ended in evidence.history.ended:
-        if ended.code != 0 and ended.pid not in evidence.killed:
+        # Asked to end before it was a worker, a process knows no better than to die of it.
+        is_early = ended.code == -signal.SIGTERM and ended.pid in asked and ended.pid not in up
+        if ended.code != 0 and ended.pid not in evidence.killed and not is_early:
             yield f"{ended.role} {ended.pid} ended by itself with code {ended.code}"
 
 

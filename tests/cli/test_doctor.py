@@ -136,11 +136,14 @@ def test_the_finding_on_the_library():
 # ---- the place
 
 
-def test_a_network_file_system_is_wrong(examine, healthy, folder, monkeypatch):
+def test_a_network_file_system_is_wrong_unless_it_is_allowed(examine, healthy, folder, monkeypatch):
     text = f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / {folder} rw - nfs4 server:/jobs rw\n"
     monkeypatch.setattr(filesystem, "read_of_system", lambda path: text)
     (finding,) = examine("File system")
     assert (finding.level, "lies on nfs4" in finding.message) == ("error", True)
+    monkeypatch.setenv("SQLITE_JOB_ALLOW_NETWORK_FS", "1")
+    (finding,) = examine("File system")
+    assert (finding.level, "not local, and allowed" in finding.message) == ("warning", True)
 
 
 def test_too_little_room_is_wrong_and_not_much_more_is_a_warning(examine, healthy, monkeypatch):

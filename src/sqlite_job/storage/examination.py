@@ -31,11 +31,11 @@ _RESTORE = "stop all workers, keep the file and what lies beside it, and restore
 _Check = Callable[[], Iterator[Finding]]
 
 
-def examine(path: str, *, now: int, is_thorough: bool) -> List[Finding]:
+def examine(path: str, *, now: int, is_thorough: bool, allow_network_fs: bool) -> List[Finding]:
     """Return what there is to say of the database at `path`, in a fixed order; problems of any kind are findings."""
     findings = [
         surroundings.check_library(),
-        surroundings.check_place(path),
+        surroundings.check_place(path, allow_network_fs=allow_network_fs),
         surroundings.check_space(path),
     ]
     if not os.path.exists(path):

@@ -81,7 +81,8 @@ def examine(path: str, *, now: int, is_thorough: bool) -> List[Finding]:
     """Examine the database at `path`, in whatever state it is; nothing is changed."""
     from sqlite_job.storage import examination
 
-    return examination.examine(path, now=now, is_thorough=is_thorough)
+    allow = environment_allows_network_fs()
+    return examination.examine(path, now=now, is_thorough=is_thorough, allow_network_fs=allow)
 
 
 def _path_of_url(url: str) -> str:
