@@ -49,7 +49,6 @@ def main(descriptor: int) -> None:
             ("broken", f"a job process could not start: {report.error_type}: {report.message}\n{report.traceback}")
         )
         sys.exit(1)
-    channel.send(("ready",))
     try:
         _JobProcess(channel, settings, hooks, loop).serve()
     finally:
@@ -71,12 +70,11 @@ class _JobProcess:
 
     def serve(self) -> None:
         """Run what comes, until the worker is gone."""
-        while True:
-            try:
+        with contextlib.suppress(EOFError, ConnectionError):
+            self._channel.send(("ready",))
+            while True:
                 job = ClaimedJob(*self._channel.receive())
-            except EOFError:
-                return
-            self._channel.send(("done", *pack_outcome(self._run(job))))
+                self._channel.send(("done", *pack_outcome(self._run(job))))
 
     def _run(self, job: ClaimedJob) -> Outcome:
         self._stop = Stop()

@@ -285,11 +285,11 @@ class SQLiteJob:
             self._last_resolved = (function, resolved)
         name, queue, priority, parameters = resolved
         options = self._options
-        job_id = options.job_id or _make_id()
+        now = _clock.now()
+        job_id = options.job_id or _make_id.made_at(now)
         encoded = self._codecs.encode((args, kwargs), name, job_id)
         if len(encoded) > self._max_payload:
             raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
-        now = _clock.now()
         return NewJob(
             job_id,
             options.queue or queue,

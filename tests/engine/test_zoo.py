@@ -132,6 +132,22 @@ def test_jobs_in_a_process_may_fork_and_leave_daemons(running):
     assert jobs.enqueue("fine").result(DEADLINE) == 3
 
 
+def test_a_job_may_close_the_stdout_of_its_process(running):
+    jobs = running(zoo.ProcessZoo)
+    assert jobs.enqueue("closes_stdout").result(DEADLINE) == "closed"
+    assert jobs.enqueue("fine").result(DEADLINE) == 3
+
+
+def test_a_job_that_runs_out_of_memory_in_earnest_fails_and_its_process_goes_on(running):
+    jobs = running(zoo.ProcessZoo)
+    job = jobs.enqueue("exhausts_its_memory")
+    with pytest.raises(JobFailedError) as met:
+        job.result(DEADLINE)
+    assert met.value.error_type == "MemoryError"
+    assert job.info().deaths == 0
+    assert jobs.enqueue("fine").result(DEADLINE) == 3
+
+
 def test_a_job_that_waits_is_cancelled_at_once(running, tmp_path):
     jobs = SQLiteJob("default", database=str(tmp_path / "jobs.db"))
     pending = jobs.enqueue("fine")

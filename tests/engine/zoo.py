@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -40,6 +41,18 @@ def recurses():
 
 def runs_out_of_memory():
     raise MemoryError("as RLIMIT_AS makes it")
+
+
+def exhausts_its_memory():
+    """Run out of memory in earnest; only in a process of its own."""
+    with open("/proc/self/statm") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, before[1]))
+    try:
+        return len([bytearray(10_000_000) for _ in range(1000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def unencodable():
@@ -149,6 +162,8 @@ class ProcessZoo(WorkerSettings):
             holds_the_gil,
             forks,
             leaves_a_daemon,
+            closes_stdout,
+            exhausts_its_memory,
         )
     ]
     max_jobs = 2

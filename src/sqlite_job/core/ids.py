@@ -28,7 +28,11 @@ class IdMaker:
 
     def __call__(self) -> str:
         """Return a new id of 36 characters."""
-        millisecond = self._now() // 1000
+        return self.made_at(self._now())
+
+    def made_at(self, now: int) -> str:
+        """Return a new id for a time that was read already, in microseconds."""
+        millisecond = now // 1000
         with self._lock:
             if millisecond > self._millisecond or self._pid != os.getpid():
                 self._restart(max(millisecond, self._millisecond))

@@ -20,6 +20,9 @@ _SHORT = 50
 # Types whose repr is short, fast and cannot run user code.
 _PLAIN = frozenset({int, float, bool, type(None)})
 
+# 600 digits: Python writes 4,300, and whoever lowers that limit must leave it 640.
+_MOST_BITS = 2_000
+
 # Six levels (reprlib's default) of five values each are 15,000 values: 20 ms of work to be cut to 200 characters.
 _MAX_LEVEL = 3
 
@@ -35,13 +38,15 @@ class Previews:
         """Return the arguments as one would write them in a call, in at most 200 characters; never raises."""
         try:
             if self._redact is hide_secrets and not parameters.has_secrets:
-                texts = list(map(preview_value, args))
+                texts = [repr(value) if type(value) in _PLAIN else preview_value(value) for value in args]
             else:
                 texts = [self._show(function, name, value) for name, value in zip(parameters.positions(), args)]
             if kwargs:
                 texts += [f"{name}={self._show(function, name, value)}" for name, value in kwargs.items()]
         except _RedactionFailedError:
             return REDACTION_FAILED
+        except ValueError:  # an int of more than 4,300 digits has no repr
+            return self.of_call(function, parameters, [_without_digits(value) for value in args], kwargs)
         return _join(texts)
 
     def of_result(self, function: str, value: Any) -> str:
@@ -114,6 +119,17 @@ def _redacted(redact: Redact, function: str, name: str, value: Any) -> Any:
         return redact(function, name, value)
     except Exception:  # noqa: BLE001 - it is not ours, and a preview is never worth a job
         raise _RedactionFailedError from None
+
+
+class _Huge:
+    """Stands for an int that Python refuses to write."""
+
+    def __repr__(self) -> str:
+        return "<int>"
+
+
+def _without_digits(value: Any) -> Any:
+    return _Huge() if type(value) is int and value.bit_length() > _MOST_BITS else value
 
 
 def _join(texts: Iterable[str]) -> str:
