@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Callable, Dict, Optional
+from typing import Callable, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.errors import SettingsError
@@ -15,6 +15,7 @@ from sqlite_job.core.tasks import RegisteredTask
 from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.frames import Message
+from sqlite_job.engine.executors.mixed import MixedExecutor
 from sqlite_job.engine.executors.processes import ProcessExecutor, ProcessOptions
 from sqlite_job.engine.executors.threads import ThreadExecutor
 from sqlite_job.engine.hooks import Hooks
@@ -60,23 +61,25 @@ class Executors:
         self._stack = stack
         self._loop = loop
         self._on_stuck = on_stuck
-        made: Dict[str, Executor] = {}
-        self.by_function: Dict[str, Executor] = {}
-        for name, task in settings.registry.tasks.items():
-            kind = _kind_of(task)
-            if kind not in made:
-                made[kind] = self._make(kind)
-            self.by_function[name] = made[kind]
+        kinds = {name: _kind_of(task) for name, task in settings.registry.tasks.items()}
+        self.main = self._make(kinds.popitem()[1]) if len(set(kinds.values())) == 1 else self._make_mixed(kinds)
         self.quarantine = self._make_quarantine()
 
-    def _make(self, kind: str) -> Executor:
+    def _make_mixed(self, kinds: Mapping[str, str]) -> Executor:
+        mixed = MixedExecutor(self._report, self._settings.max_jobs)
+        made = {kind: self._make(kind, mixed.ended) for kind in set(kinds.values())}
+        mixed.assign({name: made[kind] for name, kind in kinds.items()})
+        return mixed
+
+    def _make(self, kind: str, report: Optional[Report] = None) -> Executor:
+        report = report or self._report
         executor: Executor
         if kind == "process":
-            executor = self._make_processes(self._settings.max_jobs)
+            executor = self._make_processes(self._settings.max_jobs, report)
         elif kind == "coroutine":
             executor = CoroutineExecutor(
                 self._runner.run_async,
-                self._report,
+                report,
                 self._settings.max_jobs,
                 self._loop(),
                 clock=self._clock,
@@ -86,7 +89,7 @@ class Executors:
         else:
             executor = ThreadExecutor(
                 self._runner.run,
-                self._report,
+                report,
                 self._settings.max_jobs,
                 clock=self._clock,
                 settle_stopped=self._runner.settle_stopped,
@@ -96,7 +99,7 @@ class Executors:
         self._stack.callback(executor.close)
         return executor
 
-    def _make_processes(self, slots: int) -> ProcessExecutor:
+    def _make_processes(self, slots: int, report: Report) -> ProcessExecutor:
         settings = self._settings
         address = address_of(settings)
         if address is None:
@@ -106,7 +109,7 @@ class Executors:
         level = logging.getLogger("sqlite_job").getEffectiveLevel()
         return ProcessExecutor(
             ("hello", *address, settings.location, level),
-            self._report,
+            report,
             options,
             clock=self._clock,
             settle_stopped=self._runner.settle_stopped,
@@ -118,7 +121,7 @@ class Executors:
         """Run a job whose worker died alone in a process: if it was the one that killed it, nobody else dies again."""
         if address_of(self._settings) is None:
             return None
-        executor = self._make_processes(slots=1)
+        executor = self._make_processes(1, self._report)
         self._stack.callback(executor.close)
         return executor
 

@@ -147,7 +147,7 @@ class Worker:
                 loop=loop,
                 on_stuck=self._on_stuck,
             )
-            engine.assign(executors.by_function, executors.quarantine)
+            engine.assign(executors.main, executors.quarantine)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()

@@ -91,7 +91,7 @@ class Bench:
             watcher=self.watcher,
         )
         self.executor = HandExecutor(runner.run, self.engine.outbox.put)
-        self.engine.assign(dict.fromkeys(functions, self.executor))
+        self.engine.assign(self.executor)
 
     def enqueue(self, *ids, **changes):
         self.storage.enqueue([new_job(job_id, **changes) for job_id in ids])

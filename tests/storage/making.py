@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from itertools import count
 
-from sqlite_job.core.jobs import NewJob
+from sqlite_job.core.jobs import ClaimedJob, NewJob
 from sqlite_job.core.outcomes import Completed, Failed, FailureReport
 from sqlite_job.storage.interface import Wanted
 
@@ -35,6 +35,11 @@ def new_job(job_id=None, **changes):
         has_own_id=job_id is not None,
     )
     return job._replace(**changes)
+
+
+def claimed_job(seq, function="add"):
+    """Return a job as a claim gives it."""
+    return ClaimedJob(seq, 1, 1, f"job-{seq}", "default", function, None, None, 0, "pickle", b"", None, None)
 
 
 def wanted(room=100, queues=("default",), functions=("add",)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.errors import (
@@ -75,8 +75,7 @@ class Engine:
         self._clock = clock
         self._events = events
         self._watcher = watcher
-        self._executors: Mapping[str, Executor] = {}
-        self._several: List[Executor] = []
+        self._executor: Executor
         self._quarantine: Optional[Executor] = None
         self._housekeeping = Housekeeping([])
         self._ahead = Ahead(options.slots)
@@ -90,11 +89,10 @@ class Engine:
         self._stops = 0
         self.jobs_run = 0
 
-    def assign(self, executors: Mapping[str, Executor], quarantine: Optional[Executor] = None) -> None:
-        """Give each function its executor; jobs whose worker died go to `quarantine`, if there is one."""
-        self._executors = executors
+    def assign(self, executor: Executor, quarantine: Optional[Executor] = None) -> None:
+        """Give what runs the jobs; those whose worker died go to `quarantine`, if there is one."""
+        self._executor = executor
         self._quarantine = quarantine
-        self._several = list({id(executor): executor for executor in executors.values()}.values())
 
     def keep_house(self, services: Sequence[Service]) -> None:
         """Do these now and then."""
@@ -187,10 +185,7 @@ class Engine:
         return did
 
     def _wanted(self) -> Optional[Wanted]:
-        room = self._options.slots - len(self._held) + len(self._unsettled)
-        if len(self._several) == 1:
-            # With two kinds of executors nothing is held ahead, so that both together keep to the slots.
-            room += self._ahead.room()
+        room = self._options.slots - len(self._held) + len(self._unsettled) + self._ahead.room()
         if room <= 0 or self._stops:
             return None
         return Wanted(self._options.queues, self._options.functions, room)
@@ -229,14 +224,10 @@ class Engine:
             if suspects:
                 self._quarantine.submit(suspects)
                 claimed = [job for job in claimed if not job.deaths]
-        if len(self._several) == 1:
-            self._several[0].submit(claimed)
-            return
-        for job in claimed:
-            self._executors[job.function].submit((job,))
+        self._executor.submit(claimed)
 
     def _all_executors(self) -> List[Executor]:
-        return self._several + ([self._quarantine] if self._quarantine is not None else [])
+        return [self._executor] if self._quarantine is None else [self._executor, self._quarantine]
 
     def _wait(self) -> None:
         """Sleep until an outcome, a commit, a due time, or the safety poll."""
