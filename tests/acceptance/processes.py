@@ -47,6 +47,9 @@ def hold_on(path):
         file.write(str(os.getpid()))
     time.sleep(600)
 
+def pid_of_process():
+    return os.getpid()
+
 def leave_orphan():
     if os.fork() == 0:
         if os.fork() == 0:
@@ -55,12 +58,16 @@ def leave_orphan():
     return "left"
 
 class Settings(WorkerSettings):
-    functions = [add, add_later, mark, hold, hold_async, hold_on, leave_orphan]
+    functions = [add, add_later, mark, hold, hold_async, hold_on, pid_of_process, leave_orphan]
     database = "jobs.db"
     shutdown_timeout = 20
 
 class Short(Settings):
     lease = 3
+
+class InProcesses(Settings):
+    executor = "process"
+    max_jobs = 2
 
 class Limited(Settings):
     shutdown_timeout = 0.1
