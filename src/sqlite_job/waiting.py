@@ -15,8 +15,8 @@ from sqlite_job.storage.interface import Storage
 if TYPE_CHECKING:
     import asyncio  # at run time where it is used: half of this package's import time
 
-# The longest single wait: more than a lock can take on some systems is as good as for ever.
-_LONGEST_WAIT = 3600.0
+# How long to wait for a sign before looking all the same: whoever gives the signs may have been closed, or have failed.
+_LONGEST_WAIT = 5.0
 
 Read = Callable[[], Awaitable[StoredResult]]
 
@@ -71,12 +71,18 @@ async def await_final(storage: Storage, job_id: str, timeout: Optional[float]) -
 
 
 async def _read_until_final(read: Read, committed: asyncio.Event) -> StoredResult:
+    import asyncio
+
     while True:
         committed.clear()
         stored = await read()
         if stored.status.is_final:
             return stored
-        await committed.wait()
+        safety = asyncio.get_running_loop().call_later(_LONGEST_WAIT, committed.set)
+        try:
+            await committed.wait()
+        finally:
+            safety.cancel()
 
 
 def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

@@ -352,3 +352,20 @@ def test_a_failed_job_whose_history_was_deleted_meanwhile_is_still_one_of_our_er
 
     with pytest.raises(SQLiteJobError):
         job.result(timeout=0)
+
+
+@pytest.mark.parametrize("kind", ["result", "aresult"])
+def test_a_waiter_whose_connections_were_closed_still_sees_the_end(database, kind):
+    settings = settings_of(database, echo)
+    jobs = SQLiteJob("default", settings)
+    job = jobs.enqueue("echo", 1)
+    found = []
+    wait = (lambda: job.result(30)) if kind == "result" else (lambda: asyncio.run(job.aresult(30)))
+    waiter = threading.Thread(target=lambda: found.append(wait()))
+    waiter.start()
+    wait_until(lambda: any(thread.name == "sqlite-job-commits" for thread in threading.enumerate()))
+    jobs.close()
+    Worker("default", settings).run(burst=True)
+
+    waiter.join(30)
+    assert found == [1]

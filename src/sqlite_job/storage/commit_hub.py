@@ -64,6 +64,12 @@ class CommitHub:
                 self._watcher = None
             return self._watcher is not watcher
 
+    def forget(self, watcher: CommitWatcher) -> None:
+        """Let the next subscriber start anew."""
+        with self._lock:
+            if self._watcher is watcher:
+                self._watcher = None
+
     def subscribers(self) -> List[Callable[[], None]]:
         """Return those who want to hear of commits."""
         with self._lock:
@@ -86,4 +92,6 @@ def _serve(hub: CommitHub, watcher: CommitWatcher) -> None:
             for callback in hub.subscribers():
                 callback()
     finally:
+        # When it failed: the next subscriber gets a new one, and those there are look for themselves now and then.
+        hub.forget(watcher)
         watcher.close()
