@@ -75,7 +75,7 @@ def _key(args: Optional[bytes]) -> Optional[str]:
     if args is None:
         return None
     try:
-        (positional, _), key = json.loads(args), None
+        positional, _ = json.loads(args)
         key = positional[0]
     except (ValueError, IndexError, TypeError):
         return None
