@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sqlite_job.core.states import JobStatus
 from tests.engine.making import HandExecutor
 
 
-@pytest.mark.xfail(reason="a death is counted for each job that a dead worker held, and all of them are held again")
 def test_jobs_that_never_started_do_not_fail_because_three_workers_were_killed(bench, storage):
     """A whole backlog must not fail unrun when something else kills three workers, one after the other."""
     names = [f"job-{number}" for number in range(20)]
     for _ in range(3):
         b = bench(slots=20)
-        b.engine.assign({"add": b.executor}, quarantine=HandExecutor(None, b.engine.outbox.put))
+        b.engine.assign(b.executor, quarantine=HandExecutor(None, b.engine.outbox.put))
         if not storage.get(names[0]):
             b.enqueue(*names)
         b.engine.turn()

@@ -42,13 +42,14 @@ def claimed_job(seq, function="add"):
     return ClaimedJob(seq, 1, 1, f"job-{seq}", "default", function, None, None, 0, "pickle", b"", None, None)
 
 
-def wanted(room=100, queues=("default",), functions=("add",)):
-    return Wanted(tuple(queues), tuple(functions), room)
+def wanted(room=100, queues=("default",), functions=("add",), takes_suspect=True):
+    return Wanted(tuple(queues), tuple(functions), room, takes_suspect)
 
 
 def claim(storage, room=100, worker_id=1, now=NOW, **options):
     """Claim jobs, and return them."""
-    return storage.exchange(worker_id, [], wanted(room, **options), now).claimed
+    exchange = storage.exchange(worker_id, [], wanted(room, **options), now)
+    return exchange.claimed + ([exchange.suspect] if exchange.suspect else [])
 
 
 def settle(storage, *outcomes, worker_id=1, now=NOW):

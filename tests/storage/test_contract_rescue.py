@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sqlite_job.core.jobs import RescuedJob
+from sqlite_job.core.outcomes import FailureReport, Retried, Returned
 from sqlite_job.core.states import JobStatus
 from tests.storage.making import LEASE, NOW, WORKERS, claim, completed, failed, new_job, settle, wanted
 
@@ -140,3 +141,51 @@ os._exit(1)
         process.wait(10)
         assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
         process.stdin.write("\n")
+
+
+def rescued_jobs(storage, *names):
+    """Let a worker die that held these jobs."""
+    storage.enqueue([new_job(name) for name in names])
+    claim(storage, worker_id=5)
+    storage.unregister_worker(5)
+    storage.rescue(NOW, 10)
+
+
+def test_a_job_whose_worker_died_is_claimed_alone_and_on_demand(storage):
+    rescued_jobs(storage, "a", "b", "c")
+    storage.enqueue([new_job("innocent")])
+
+    without = storage.exchange(1, [], wanted(takes_suspect=False), NOW)
+    assert ([job.id for job in without.claimed], without.suspect) == (["innocent"], None)
+    assert not storage.peek(wanted(takes_suspect=False), NOW).is_ready
+    assert storage.peek(wanted(takes_suspect=True), NOW).is_ready
+    exchange = storage.exchange(1, [], wanted(takes_suspect=True), NOW)
+    assert (exchange.claimed, exchange.suspect.id) == ([], "a")
+
+
+def test_a_job_that_ended_a_run_without_killing_its_worker_is_innocent_again(storage):
+    rescued_jobs(storage, "a")
+    suspect = storage.exchange(1, [], wanted(), NOW).suspect
+    report = FailureReport(1, "OSError", "gone", "")
+    settle(storage, Retried(NOW, NOW, suspect.seq, suspect.claim_number, report, NOW + 1))
+
+    assert [job.id for job in storage.exchange(1, [], wanted(takes_suspect=False), NOW + 1).claimed] == ["a"]
+
+
+def test_a_suspect_that_was_given_back_unstarted_is_one_still(storage):
+    rescued_jobs(storage, "a")
+    suspect = storage.exchange(1, [], wanted(), NOW).suspect
+    settle(storage, Returned(suspect.seq, suspect.claim_number))
+
+    assert storage.exchange(1, [], wanted(), NOW).suspect.id == "a"
+
+
+def test_a_suspect_that_is_requeued_cancelled_or_deleted_leaves_nothing_behind(storage):
+    rescued_jobs(storage, "a", "b", "c")
+    storage.cancel("a", None, NOW)
+    storage.requeue("a", NOW)
+    storage.delete("b")
+    storage.cancel("c", None, NOW)
+
+    assert storage._read(lambda t: t._cursor.execute("SELECT count(*) FROM sqlitejob_suspect").fetchall()) == [(0,)]
+    assert [job.id for job in storage.exchange(1, [], wanted(takes_suspect=False), NOW).claimed] == ["a"]

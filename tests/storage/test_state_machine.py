@@ -53,6 +53,7 @@ class Model:
     claim: int = 0
     holder: Optional[int] = None
     is_unwanted: bool = False
+    is_suspect: bool = False
     result: Optional[bytes] = None
     failures: int = 0
 
@@ -60,14 +61,14 @@ class Model:
         """Wait again: for a time or, at once, for a worker; or be cancelled, if somebody asked for it meanwhile."""
         self.holder = None
         if self.is_unwanted:
-            self.status = _S.CANCELLED
+            self.end(_S.CANCELLED)
         elif run_at is None:
             self.status = _S.PENDING
         else:
             self.status, self.run_at = _S.SCHEDULED, run_at
 
     def end(self, status: JobStatus) -> None:
-        self.status, self.holder = status, None
+        self.status, self.holder, self.is_suspect = status, None, False
 
 
 class Queue(RuleBasedStateMachine):
@@ -119,19 +120,23 @@ class Queue(RuleBasedStateMachine):
         self._promote()
         assert exchange.is_expelled == (worker not in self.leases)
         expected = [] if exchange.is_expelled else self._claimable(queues)[:room]
+        suspects = [] if exchange.is_expelled else self._claimable(queues, suspects=True)[:1]
         assert [job.id for job in exchange.claimed] == expected
-        for job in exchange.claimed:
+        alone = [exchange.suspect] if exchange.suspect else []
+        assert [job.id for job in alone] == suspects
+        claimed = exchange.claimed + alone
+        for job in claimed:
             model = self.jobs[job.id]
-            model.status, model.holder = _S.RUNNING, worker
+            model.status, model.holder, model.is_suspect = _S.RUNNING, worker, False
             model.tries += 1
             model.claim += 1
             assert (job.claim_number, job.tries, job.deaths) == (model.claim, model.tries, model.deaths)
             assert job.seq == model.seq
-        return (worker, exchange.claimed) if exchange.claimed else multiple()
+        return (worker, claimed) if claimed else multiple()
 
     @rule(
         claim=claims,
-        hows=st.lists(HOWS, min_size=3, max_size=3),
+        hows=st.lists(HOWS, min_size=4, max_size=4),
         delay=DELAYS,
     )
     def settle(self, claim, hows, delay) -> None:
@@ -151,7 +156,7 @@ class Queue(RuleBasedStateMachine):
         """Do what happens most; its outcome may come a second time."""
         claim = self.claim(place, 1, QUEUES)
         if isinstance(claim, tuple):
-            self.settle(claim, [how], delay)
+            self.settle(claim, [how] * len(claim[1]), delay)
         return claim
 
     @rule(place=st.sampled_from(WORKERS))
@@ -212,6 +217,7 @@ class Queue(RuleBasedStateMachine):
         assert self.storage.requeue(job_id, self.time) is model.status
         model.status, model.run_at, model.result, model.is_unwanted = _S.PENDING, None, None, False
         model.tries = model.deaths = 0
+        model.is_suspect = False
 
     @rule(job_id=JOB_IDS)
     def delete(self, job_id) -> None:
@@ -258,7 +264,7 @@ class Queue(RuleBasedStateMachine):
         peek = self.storage.peek(wanted(queues=QUEUES), self.time)
         times = [job.run_at for job in self.jobs.values() if job.status is _S.SCHEDULED]
         is_due = any(run_at <= self.time for run_at in times)
-        assert peek.is_ready == (is_due or bool(self._claimable(QUEUES)))
+        assert peek.is_ready == (is_due or bool(self._claimable(QUEUES) or self._claimable(QUEUES, suspects=True)))
         assert peek.next_run_at == min(times, default=None)
 
     # ---- the model's own verbs
@@ -274,9 +280,10 @@ class Queue(RuleBasedStateMachine):
             if job.status is _S.SCHEDULED and job.run_at <= self.time:
                 job.status = _S.PENDING
 
-    def _claimable(self, queues) -> List[str]:
+    def _claimable(self, queues, suspects=False) -> List[str]:
         """Return the ids of pending jobs in the order in which they must be claimed."""
-        pending = [(job_id, job) for job_id, job in self.jobs.items() if job.status is _S.PENDING]
+        waiting = [(job_id, job) for job_id, job in self.jobs.items() if job.status is _S.PENDING]
+        pending = [(job_id, job) for job_id, job in waiting if job.is_suspect is suspects]
         return [
             job_id
             for job_id, _ in sorted(pending, key=lambda one: (queues.index(one[1].queue), -one[1].priority, one[1].seq))
@@ -317,6 +324,7 @@ class Queue(RuleBasedStateMachine):
         else:
             model.tries -= 1  # given back
             model.deaths += how == "die"
+            model.is_suspect = how == "die" or (how == "return" and model.deaths > 0)
             model.wait(self.time + delay if how == "snooze" else None)
 
     def teardown(self) -> None:

@@ -77,6 +77,7 @@ class Engine:
         self._watcher = watcher
         self._executor: Executor
         self._quarantine: Optional[Executor] = None
+        self._suspect: Optional[int] = None
         self._housekeeping = Housekeeping([])
         self._ahead = Ahead(options.slots)
         self._held: Dict[int, ClaimedJob] = {}
@@ -151,6 +152,7 @@ class Engine:
             self._registration.start_anew()
             self.forget_held()
         self._start(exchange.claimed)
+        self._start_suspect(exchange.suspect)
         return True
 
     def _run(self, *, burst: bool, max_jobs: Optional[int]) -> None:
@@ -188,7 +190,7 @@ class Engine:
         room = self._options.slots - len(self._held) + len(self._unsettled) + self._ahead.room()
         if room <= 0 or self._stops:
             return None
-        return Wanted(self._options.queues, self._options.functions, room)
+        return Wanted(self._options.queues, self._options.functions, room, self._suspect not in self._held)
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
@@ -219,12 +221,16 @@ class Engine:
         for job in claimed:
             self._held[job.seq] = job
         self._events.emit(JobsClaimed(claimed))
-        if self._quarantine is not None:
-            suspects = [job for job in claimed if job.deaths]
-            if suspects:
-                self._quarantine.submit(suspects)
-                claimed = [job for job in claimed if not job.deaths]
         self._executor.submit(claimed)
+
+    def _start_suspect(self, suspect: Optional[ClaimedJob]) -> None:
+        """Run a job whose worker died alone, one at a time: if it kills again, no other job dies with it."""
+        if suspect is None:
+            return
+        self._suspect = suspect.seq
+        self._held[suspect.seq] = suspect
+        self._events.emit(JobsClaimed([suspect]))
+        (self._quarantine or self._executor).submit([suspect])
 
     def _all_executors(self) -> List[Executor]:
         return [self._executor] if self._quarantine is None else [self._executor, self._quarantine]

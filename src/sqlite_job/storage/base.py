@@ -24,7 +24,7 @@ from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Pee
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import failure, job, payload, result, tag, worker
+from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 
@@ -53,7 +53,8 @@ class SQLStorage:
             if next_run_at is not None and next_run_at <= now:
                 return Peek(is_ready=True, next_run_at=next_run_at)
             functions = self._array(wanted.functions)
-            is_ready = any(transaction.rows(job.IS_CLAIMABLE, queue, functions) for queue in wanted.queues)
+            looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
+            is_ready = any(transaction.rows(look, queue, functions) for queue in wanted.queues for look in looks)
             return Peek(is_ready, next_run_at)
 
         return self._read(look)
@@ -101,7 +102,7 @@ class SQLStorage:
             seq, status = _locate(transaction, job_id)
             if not transaction.run(job.DELETE, seq):
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
-            for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE):
+            for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE, suspect.REMOVE):
                 transaction.run(statement, seq)
             return status
 
@@ -113,6 +114,7 @@ class SQLStorage:
         def end(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
             transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
+            transaction.run(suspect.REMOVE, seq)
             return status
 
         return self._write(end)
@@ -131,6 +133,7 @@ class SQLStorage:
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)
+            transaction.run(suspect.REMOVE, seq)
             return status
 
         return self._write(again)
@@ -236,7 +239,8 @@ class SQLStorage:
         if not transaction.rows(worker.IS_REGISTERED, worker_id):
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
-        return Exchange(self._claim(transaction, worker_id, wanted, now), stale)
+        suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
+        return Exchange(self._claim(transaction, worker_id, wanted, now), stale, suspect=suspect_job)
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)
@@ -249,6 +253,18 @@ class SQLStorage:
             if rows:
                 claimed += self._with_payloads(transaction, rows)
         return claimed
+
+    def _claim_suspect(
+        self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int
+    ) -> Optional[ClaimedJob]:
+        functions = self._array(wanted.functions)
+        for queue in wanted.queues:
+            rows = transaction.rows(job.CLAIM_SUSPECT, now, worker_id, queue, functions)
+            if rows:
+                (claimed,) = self._with_payloads(transaction, rows)
+                transaction.run(suspect.REMOVE, claimed.seq)
+                return claimed
+        return None
 
     def _with_payloads(self, transaction: Transaction, rows: List[Row]) -> List[ClaimedJob]:
         rows.sort()

@@ -14,22 +14,28 @@ from sqlite_job.core.states import JobStatus
 
 
 class Wanted(NamedTuple):
-    """What a worker may claim: queues in strict order, functions it has, and how many jobs."""
+    """What a worker may claim: queues in strict order, functions it has, and how many jobs.
+
+    `takes_suspect`: also one job whose last worker died while it held it.
+    """
 
     queues: Tuple[str, ...]
     functions: Tuple[str, ...]
     room: int
+    takes_suspect: bool = False
 
 
 class Exchange(NamedTuple):
     """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing.
 
-    `is_expelled`: the worker is not registered any more, so that nothing was claimed.
+    `suspect` is a claimed job, too: one to be run alone. `is_expelled`: the worker is not registered any more, so that
+    nothing was claimed.
     """
 
     claimed: List[ClaimedJob]
     stale: List[Outcome]
     is_expelled: bool = False
+    suspect: Optional[ClaimedJob] = None
 
 
 class Peek(NamedTuple):

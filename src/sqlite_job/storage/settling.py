@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 
 from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Outcome, Retried, Returned, Snoozed
-from sqlite_job.storage.sql import failure, job, result
+from sqlite_job.storage.sql import failure, job, result, suspect
 from sqlite_job.storage.transaction import Transaction
 
 
@@ -16,8 +16,8 @@ def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome, now: 
     """
     if not _SETTLERS[type(outcome)](transaction, worker_id, outcome):
         return False
-    if type(outcome) in _MAY_WAIT_AGAIN:
-        transaction.run(job.CANCEL_IF_REQUESTED, now, outcome.seq)
+    if type(outcome) in _MAY_WAIT_AGAIN and transaction.run(job.CANCEL_IF_REQUESTED, now, outcome.seq):
+        transaction.run(suspect.REMOVE, outcome.seq)
     return True
 
 
@@ -57,7 +57,11 @@ def _cancel(transaction: Transaction, _worker_id: int, ended: Cancelled) -> bool
 
 
 def _return(transaction: Transaction, _worker_id: int, returned: Returned) -> bool:
-    return transaction.run(job.RETURN, *returned) > 0
+    if not transaction.run(job.RETURN, *returned):
+        return False
+    if transaction.rows(suspect.WAS_SUSPECT, returned.seq):
+        transaction.insert(suspect.ADD, [(returned.seq,)])
+    return True
 
 
 def _die(transaction: Transaction, worker_id: int, died: Died) -> bool:
@@ -69,6 +73,8 @@ def _die(transaction: Transaction, worker_id: int, died: Died) -> bool:
     if not changed:
         return False
     _record_failure(transaction, worker_id, died)
+    if not died.is_final:
+        transaction.insert(suspect.ADD, [(died.seq,)])
     return True
 
 

@@ -119,6 +119,15 @@ tag = Table(
     sqlite_with_rowid=False,
 )
 
+# Jobs whose worker died while it held them, until they have their next run, alone. Apart from the job, as a column with
+# an index would cost each insert a tenth.
+suspect = Table(
+    "sqlitejob_suspect",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    sqlite_strict=True,
+)
+
 worker = Table(
     "sqlitejob_worker",
     metadata,

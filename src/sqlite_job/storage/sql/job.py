@@ -10,7 +10,7 @@ from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
-from sqlite_job.storage.tables import failure, job, payload, result, status_literal, tag
+from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag
 
 _PENDING = status_literal(JobStatus.PENDING)
 _SCHEDULED = status_literal(JobStatus.SCHEDULED)
@@ -37,48 +37,69 @@ LAST_SEQ = Statement(select(_SEQUENCE.c.seq).where(_SEQUENCE.c.name == literal_c
 EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))), *names("ids"))
 
 # Index: claimable.
+_WAITING_FOR_US = and_(
+    job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions"))
+)
+_SUSPECTS = select(suspect.c.seq)
+
 _CLAIMABLE = (
     select(job.c.seq)
-    .where(job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions")))
+    .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(given("room"))
     .offset(literal_column("0"))
 )
 
-CLAIM = Statement(
-    update(job)
-    .where(job.c.seq.in_(_CLAIMABLE.with_for_update(skip_locked=True)))
-    .values(
-        status=_RUNNING,
-        started_at=given("now"),
-        worker_id=given("worker_id"),
-        tries=job.c.tries + literal_column("1"),
-        claim_number=job.c.claim_number + literal_column("1"),
-    )
-    # RETURNING comes in no order: the first two columns are the sort key.
-    .returning(
-        (-job.c.priority).label("rank"),
-        job.c.seq,
-        job.c.claim_number,
-        job.c.tries,
-        job.c.id,
-        job.c.queue,
-        job.c.function,
-        job.c.max_tries,
-        job.c.timeout,
-        job.c.deaths,
-    ),
-    *names("now", "worker_id", "queue", "functions", "room"),
+# The primary keys of suspect and job: the few suspects are looked up one by one.
+_CLAIMABLE_SUSPECT = (
+    select(job.c.seq)
+    .where(job.c.seq.in_(_SUSPECTS), _WAITING_FOR_US)
+    .order_by(job.c.priority.desc(), job.c.seq)
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
 )
 
-# Index: claimable.
+
+def _claim(claimable: Any) -> Any:
+    return (
+        update(job)
+        .where(job.c.seq.in_(claimable.with_for_update(skip_locked=True)))
+        .values(
+            status=_RUNNING,
+            started_at=given("now"),
+            worker_id=given("worker_id"),
+            tries=job.c.tries + literal_column("1"),
+            claim_number=job.c.claim_number + literal_column("1"),
+        )
+        # RETURNING comes in no order: the first two columns are the sort key.
+        .returning(
+            (-job.c.priority).label("rank"),
+            job.c.seq,
+            job.c.claim_number,
+            job.c.tries,
+            job.c.id,
+            job.c.queue,
+            job.c.function,
+            job.c.max_tries,
+            job.c.timeout,
+            job.c.deaths,
+        )
+    )
+
+
+CLAIM = Statement(_claim(_CLAIMABLE), *names("now", "worker_id", "queue", "functions", "room"))
+
+CLAIM_SUSPECT = Statement(_claim(_CLAIMABLE_SUSPECT), *names("now", "worker_id", "queue", "functions"))
+
 IS_CLAIMABLE = Statement(
     select(job.c.seq)
-    .where(job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions")))
+    .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
     .limit(literal_column("1"))
     .offset(literal_column("0")),
     *names("queue", "functions"),
 )
+
+IS_SUSPECT_CLAIMABLE = Statement(_CLAIMABLE_SUSPECT, *names("queue", "functions"))
 
 # Index: claimable. Scans what waits for others, so only an idle worker asks, and seldom.
 UNKNOWN_FUNCTIONS = Statement(

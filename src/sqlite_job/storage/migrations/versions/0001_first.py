@@ -58,6 +58,11 @@ def upgrade() -> None:
     )
     op.create_index("sqlitejob_tag_seq", "sqlitejob_tag", ["seq"])
     op.create_table(
+        "sqlitejob_suspect",
+        sa.Column("seq", _BIG, primary_key=True, autoincrement=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "sqlitejob_worker",
         sa.Column("id", _BIG, primary_key=True),
         sa.Column("host", sa.Text, nullable=False),
