@@ -27,7 +27,8 @@ from tests.chaos.history import (
     Stale,
     WorkerUp,
 )
-from tests.storage.making import LEASE, NOW, new_job, wanted
+from tests.storage.making import LEASE, NOW, new_job
+from tests.storage.making import claim as claim_jobs
 
 SECOND = 1_000_000
 EXPECTED = {"quick": "completed", "flaky": "completed", "doomed": "failed", "poison": "failed"}
@@ -80,7 +81,7 @@ class Run:
 
     def _run(self, name, claim, worker, how):
         function = next(one.function for one in self.history.intended if one.key == name)
-        (job,) = self.storage.exchange(worker, [], wanted(1, functions=(function,)), NOW + SECOND).claimed
+        (job,) = claim_jobs(self.storage, 1, worker, NOW + SECOND, functions=(function,))
         assert (job.id, job.claim_number) == (name, claim)
         pid = 100 if how == "Died" else self.history.of_worker()[worker]
         self.history.claims.append(Claim(name, claim, worker, NOW))
@@ -101,7 +102,7 @@ class Run:
         self.history.settled.append(Settled(name, claim, how))
 
     def _lose(self, name):
-        (job,) = self.storage.exchange(2, [], wanted(1, functions=("quick",)), NOW).claimed
+        (job,) = claim_jobs(self.storage, 1, 2, functions=("quick",))
         assert job.id == name
         self.history.claims.append(Claim(name, 1, 2, NOW))
         self.history.effects.append(Effect("start", name, name, 1, SECOND_WORKER, NOW))

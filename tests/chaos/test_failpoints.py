@@ -209,7 +209,6 @@ def test_a_worker_frozen_with_the_write_lock_in_its_hand_hinders_others_only_whi
     assert scene.check() == []
 
 
-@pytest.mark.xfail(reason="the gate is waited for without a deadline, and taken before the first read")
 @pytest.mark.parametrize("use", [lambda jobs: jobs.enqueue("quick", "more"), lambda jobs: jobs.counts()])
 def test_who_needs_the_write_lock_of_a_frozen_worker_is_told_so_in_time(scene, frozen, monkeypatch, use):
     monkeypatch.setattr(sqlite, "_DEADLINE_SECONDS", 0.5)

@@ -11,7 +11,6 @@ from sqlite_job.core.errors import DatabaseTooNewError, DatabaseUnusableError, N
 from sqlite_job.storage import files
 from sqlite_job.storage.gate import Gate
 from sqlite_job.storage.sqlite_connection import closing, connect, connect_plainly
-from sqlite_job.storage.trust import warn_of_open_folder
 
 # The newest revision in migrations/versions (a test holds them together).
 HEAD = "0001"
@@ -31,13 +30,16 @@ WHERE (type = 'trigger' AND tbl_name LIKE 'sqlitejob\_%' ESCAPE '\')
 """
 
 
-def check_candidate(path: str) -> None:
-    """Raise a DatabaseError for a file or folder that we would refuse, before anything is made beside it."""
-    if files.size_of(path):
-        files.check_file(path)
-        _check_owner(path)
-    else:
+def check_candidate(path: str) -> bool:
+    """Return whether the file is ready for use as it is; raises a DatabaseError for one that we would refuse.
+
+    Nothing is made or changed, and no turn at the gate is waited for.
+    """
+    if not files.size_of(path):
         files.check_folder(path)
+        return False
+    files.check_file(path)
+    return _check_owner(path) == HEAD
 
 
 def holds_queue(path: str) -> bool:
@@ -65,7 +67,6 @@ def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
         with closing(connect(path, durability), path) as connection:
             if schema_version(connection) != HEAD:
                 _migrate(connection)
-    warn_of_open_folder(path)
     return identity
 
 
@@ -107,10 +108,11 @@ def _initialise(path: str) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _check_owner(path: str) -> None:
+def _check_owner(path: str) -> Optional[str]:
     # It only reads, so that a stranger's file is left as it is, journal mode included.
     with closing(connect_plainly(path), path) as connection:
         check_owner(connection, path)
+        return schema_version(connection)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

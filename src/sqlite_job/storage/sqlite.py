@@ -39,6 +39,7 @@ from sqlite_job.storage.sqlite_connection import (
     translate,
 )
 from sqlite_job.storage.transaction import Transaction
+from sqlite_job.storage.trust import warn_of_open_folder
 from sqlite_job.storage.watching import watch_commits
 
 T = TypeVar("T")
@@ -127,13 +128,16 @@ class SqliteStorage(SQLStorage):
             if self._gate is None:
                 check_version()
                 check_filesystem(self._path, allow_network=self._allow_network_fs)
-                check_candidate(self._path)
-                gate = Gate(self._gate_path)
+                is_ready = check_candidate(self._path)
+                gate = Gate(self._gate_path, _DEADLINE_SECONDS)
                 try:
-                    self._identity = prepare_file(self._path, gate, self._durability)
+                    self._identity = (
+                        files.check_file(self._path) if is_ready else prepare_file(self._path, gate, self._durability)
+                    )
                 except BaseException:
                     gate.close()
                     raise
+                warn_of_open_folder(self._path)
                 self._gate = gate
             return self._gate
 
