@@ -19,6 +19,7 @@ from sqlite_job.core.errors import (
     SQLiteTooOldError,
 )
 from sqlite_job.storage import sqlite as sqlite_module
+from sqlite_job.storage.gate import Gate
 from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sqlite import SqliteStorage
 from sqlite_job.storage.sqlite_connection import check_version, connect
@@ -298,3 +299,22 @@ print(storage._writer.execute("PRAGMA integrity_check").fetchall())
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.splitlines() == ["['child', 'parent-1', 'parent-2']", "[('ok',)]"], done.stderr
+
+
+def test_a_program_ends_though_another_process_holds_the_gate(path):
+    program = f"""
+from sqlite_job.storage.sqlite import SqliteStorage
+from tests.storage.making import new_job
+storage = SqliteStorage({path!r}, "full")
+storage.enqueue([new_job("a")])
+print("enqueued", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=os.getcwd()
+    ) as process:
+        assert process.stdout.readline() == "enqueued\n"
+        with Gate(path + "-gate"):
+            process.stdin.write("\n")
+            process.stdin.close()
+            assert process.wait(20) == 0

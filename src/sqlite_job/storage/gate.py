@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ContextManager, Iterator, Optional, Type
+from typing import Callable, ContextManager, Iterator, Optional, Type
 
 from sqlite_job.core.clock import pause
 from sqlite_job.core.errors import DatabaseBusyError
@@ -98,17 +98,20 @@ class Gate:
         except OSError:
             return  # no room on the disk for one byte; the write to the -wal wakes them too
 
-    def close(self) -> None:
-        """Close the lock file, once nobody is inside."""
+    def close(self, first: Callable[[], None] = lambda: None) -> None:
+        """Close the lock file once no thread of this process is inside, after calling `first`.
+
+        Other processes may be: closing a connection needs no turn, SQLite's own locks see to that.
+        """
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
-                os.close(self._descriptor)
+            first()
+            self.abandon()
 
     def abandon(self) -> None:
-        """Close the lock file in a forked child, where another thread's hold on the lock was copied and never ends."""
-        self._is_closed = True
-        os.close(self._descriptor)
+        """Close the lock file whoever is inside: in a forked child, or at the end of the interpreter, nobody is."""
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._descriptor)
 
 
 @contextmanager

@@ -106,19 +106,26 @@ class SqliteStorage(SQLStorage):
         with self._opening:
             gate, self._gate = self._gate, None
         self._hub.stop()
-        if gate is None:
-            return
-        with gate:
-            for connection in self._taken_connections():
-                connection.close()
-        gate.close()
+        if gate is not None:
+            gate.close(self._close_connections)
 
     def __del__(self) -> None:
-        """Close what nobody holds any more."""
-        try:  # noqa: SIM105 - at the end of the interpreter, contextlib itself may be gone
-            self.close()
-        except Exception:  # noqa: BLE001, S110 - and half of what it needs
+        """Close what nobody holds any more.
+
+        Nobody is inside, so no lock is waited for: at the end of the interpreter a thread that has one never gives it
+        back, and one that should wait for the gate never starts.
+        """
+        try:
+            self._hub.stop()
+            self._close_connections()
+            if self._gate is not None:
+                self._gate.abandon()
+        except Exception:  # noqa: BLE001, S110 - half of what it needs may be gone
             pass
+
+    def _close_connections(self) -> None:
+        for connection in self._taken_connections():
+            connection.close()
 
     def _ensure_open(self) -> Gate:
         gate = self._gate
