@@ -49,13 +49,13 @@ class SQLStorage:
         """Read what an exchange would find."""
 
         def look(transaction: Transaction) -> Peek:
-            next_run_at = transaction.rows(job.NEXT_RUN_AT)[0][0]
-            if next_run_at is not None and next_run_at <= now:
-                return Peek(is_ready=True, next_run_at=next_run_at)
             functions = self._array(wanted.functions)
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
-            is_ready = any(transaction.rows(look, queue, functions) for queue in wanted.queues for look in looks)
-            return Peek(is_ready, next_run_at)
+            # First what a worker was woken for: each query here is between an enqueue and the start of its job.
+            if any(transaction.rows(statement, queue, functions) for statement in looks for queue in wanted.queues):
+                return Peek(is_ready=True, next_run_at=None)
+            next_run_at = transaction.rows(job.NEXT_RUN_AT)[0][0]
+            return Peek(next_run_at is not None and next_run_at <= now, next_run_at)
 
         return self._read(look)
 

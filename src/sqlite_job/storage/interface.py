@@ -39,7 +39,7 @@ class Exchange(NamedTuple):
 
 
 class Peek(NamedTuple):
-    """What an idle worker sees without taking a lock; `next_run_at` is the earliest scheduled time."""
+    """What an idle worker sees without a lock; `next_run_at`: when nothing is ready, the earliest scheduled time."""
 
     is_ready: bool
     next_run_at: Optional[int]
