@@ -174,7 +174,7 @@ def test_every_index_is_documented():
 
 
 def type_of(column) -> str:
-    return {"BIGINT": "INTEGER"}.get(str(column.type), str(column.type))
+    return {"BIGINT": "INTEGER", "DOUBLE": "REAL"}.get(str(column.type), str(column.type))
 
 
 # ---- what the code has

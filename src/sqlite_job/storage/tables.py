@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -26,6 +28,8 @@ from sqlite_job.core.states import FINAL, JobStatus
 
 # SQLite makes a column the rowid only if its type is exactly INTEGER.
 BIG = BigInteger().with_variant(Integer(), "sqlite")
+# STRICT tables know REAL only, which elsewhere has half the precision.
+_REAL: Any = Double().with_variant(REAL(), "sqlite")
 
 metadata = MetaData()
 
@@ -64,6 +68,8 @@ job = Table(
     Column("cancel_reason", Text),
     Column("unique_key", Text),
     Column("group_key", Text),
+    Column("group_limit", BIG),
+    Column("rate_key", Text),
     CheckConstraint(_is_one_of(JobStatus), name="sqlitejob_job_status"),
     CheckConstraint(f"(finished_at IS NOT NULL) = ({_is_one_of(FINAL)})", name="sqlitejob_job_finished"),
     CheckConstraint("status <> 'scheduled' OR run_at IS NOT NULL", name="sqlitejob_job_scheduled"),
@@ -128,6 +134,102 @@ suspect = Table(
     sqlite_strict=True,
 )
 
+# Who has a unique key: a row outlives its job only as long as the window of the key (`until`) lasts.
+unique = Table(
+    "sqlitejob_unique",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("seq", BIG, nullable=False),
+    Column("until", BIG),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# What a rate limit allows: `starts` in any `per` microseconds; as the newest job with this key said.
+rate = Table(
+    "sqlitejob_rate",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("starts", BIG, nullable=False),
+    Column("per", BIG, nullable=False),
+    Column("next_at", BIG),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# The starts that still count for a rate limit.
+start = Table(
+    "sqlitejob_start",
+    metadata,
+    Column("rate_key", Text, primary_key=True),
+    Column("started_at", BIG, primary_key=True, autoincrement=False),
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# Queues of which something is known besides their jobs.
+queue = Table(
+    "sqlitejob_queue",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("paused_at", BIG),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# `origin` names the settings that a schedule stands in; null: it was made at run time.
+schedule = Table(
+    "sqlitejob_schedule",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("origin", Text),
+    Column("cron", Text),
+    Column("every", BIG),
+    Column("timezone", Text, nullable=False),
+    Column("misfire", Text, nullable=False),
+    Column("max_late", BIG),
+    Column("jitter", BIG),
+    Column("function", Text, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("args", LargeBinary, nullable=False),
+    Column("preview", Text),
+    Column("options", Text, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("paused_at", BIG),
+    Column("next_at", BIG),
+    Column("last_at", BIG),
+    Column("last_job_id", Text),
+    sqlite_strict=True,
+)
+
+# How far a running job has come, as it says itself.
+progress = Table(
+    "sqlitejob_progress",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("done", _REAL, nullable=False),
+    Column("total", _REAL),
+    Column("message", Text),
+    Column("updated_at", BIG, nullable=False),
+    sqlite_strict=True,
+)
+
+# Log records of jobs that asked to have them kept.
+log = Table(
+    "sqlitejob_log",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("at", BIG, nullable=False),
+    Column("try", BIG, nullable=False),
+    Column("level", BIG, nullable=False),
+    Column("logger", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 worker = Table(
     "sqlitejob_worker",
     metadata,
@@ -154,4 +256,8 @@ _partial("claimable", job.c.queue, job.c.priority.desc(), job.c.seq, where="stat
 _partial("due", job.c.run_at, where="status = 'scheduled'")
 _partial("held", job.c.worker_id, where="status = 'running'")
 _partial("finished", job.c.finished_at, where="finished_at IS NOT NULL")
+_partial("expiring", job.c.expires_at, where="expires_at IS NOT NULL AND finished_at IS NULL")
+_partial("group", job.c.group_key, job.c.status, job.c.seq, where="group_key IS NOT NULL AND finished_at IS NULL")
+_partial("blocked", job.c.rate_key, job.c.seq, where="status = 'blocked'")
 Index("sqlitejob_tag_seq", tag.c.seq)
+Index("sqlitejob_schedule_due", schedule.c.next_at)
