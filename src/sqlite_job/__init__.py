@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sqlite_job.connections import SQLiteJob, call
+from sqlite_job.connections import SQLiteJob
+from sqlite_job.core.calls import call
 from sqlite_job.core.context import JobContext, current_job
 from sqlite_job.core.errors import (
     BackupRefusedError,

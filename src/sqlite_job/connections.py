@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from functools import cached_property
 from typing import (
     Any,
     Callable,
     Coroutine,
-    Dict,
     Iterable,
     List,
     Mapping,
@@ -20,32 +18,26 @@ from typing import (
     overload,
 )
 
-from sqlite_job import inspection
+from sqlite_job.core.calls import Call, check_call
 from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
-    JobCancelledError,
-    JobFailedError,
-    JobNotFoundError,
     PayloadTooLargeError,
 )
 from sqlite_job.core.ids import IdMaker
-from sqlite_job.core.jobs import JobFailure, JobInfo, NewJob, StoredResult
+from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
-from sqlite_job.core.states import JobStatus
-from sqlite_job.core.tasks import Call, Registry, as_task
+from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
+from sqlite_job.operations import Operations
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
-from sqlite_job.settings_address import refuse_while_loading
-from sqlite_job.storage.interface import Storage
-from sqlite_job.storage.opening import Database, locate, open_storage
-from sqlite_job.waiting import await_final, read_result, wait_until_final
+from sqlite_job.storage.opening import Database, locate
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -61,7 +53,7 @@ _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
 
 
-class SQLiteJob:
+class SQLiteJob(Operations):
     """A queue in a database: enqueue jobs, wait for them, look at them. Safe to share between threads."""
 
     def __init__(
@@ -158,7 +150,7 @@ class SQLiteJob:
         if self._options.job_id is not None:
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
-        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(_check_call, calls)]
+        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
         if new_jobs:
             self._storage.enqueue(new_jobs)
         return [Job(new.id, self) for new in new_jobs]
@@ -179,92 +171,6 @@ class SQLiteJob:
         new = self._new_job(function, args, kwargs)
         await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
         return Job(new.id, self)
-
-    def job(self, job_id: str) -> Job[Any]:
-        """Return a handle of a stored id; it is looked up when used."""
-        return Job(_check_id(job_id), self)
-
-    def get_job(self, job_id: str) -> JobInfo:
-        """Return what is known of a job; raises JobNotFoundError."""
-        return inspection.read_job(self._storage, _check_id(job_id))
-
-    def get_job_result(self, job_id: str) -> Any:
-        """Return what a completed job returned; None for one that has not finished, or failed.
-
-        Raises JobNotFoundError, or DecodeError if the result cannot be decoded here.
-        """
-        stored = read_result(self._storage, _check_id(job_id))
-        return self._value(stored, job_id) if stored.status is JobStatus.COMPLETED else None
-
-    def failures(self, job_id: str) -> List[JobFailure]:
-        """Return the tries of a job that did not succeed, oldest first."""
-        return self._storage.failures(_check_id(job_id))
-
-    def list_jobs(
-        self,
-        *,
-        status: Union[str, JobStatus, None] = None,
-        queue: Optional[str] = None,
-        function: Optional[str] = None,
-        tag: Optional[str] = None,
-        limit: int = 100,
-        after: Union[int, JobInfo, None] = None,
-    ) -> List[JobInfo]:
-        """Return jobs of the database, newest first; `after` is the last job of the page before, or its `cursor`."""
-        return inspection.list_jobs(
-            self._storage, status=status, queue=queue, function=function, tag=tag, limit=limit, after=after
-        )
-
-    def counts(self, queue: Optional[str] = None) -> Dict[JobStatus, int]:
-        """Return how many jobs this queue (or the given one) has in each status, zeros included."""
-        queue = self.queue if queue is None else check_name(queue, "queue name")
-        found = inspection.count_queues(self._storage).get(queue, {})
-        return {status: found.get(status, 0) for status in JobStatus}
-
-    def delete(self, job_id: str) -> None:
-        """Delete a job with its arguments, result and history.
-
-        Raises JobNotFoundError, or JobStateError while it runs.
-        """
-        self._storage.delete(_check_id(job_id))
-
-    def cancel(self, job_id: str, reason: Optional[str] = None) -> bool:
-        """Cancel a job: one that waits at once, one that runs is told within a second; False if it had finished.
-
-        A running coroutine is cancelled, a thread has `StopRequested` raised in it, a process is signalled, and killed
-        if need be; a job that completes all the same stays completed. Raises JobNotFoundError.
-        """
-        if reason is not None and not isinstance(reason, str):
-            message = f"reason is a text, not {reason!r}"
-            raise InvalidOptionError(message)
-        if reason is not None:
-            reason = reason.encode("utf-8", "backslashreplace").decode()
-        return not self._storage.cancel(_check_id(job_id), reason, _clock.now()).is_final
-
-    def requeue(self, job_id: str) -> Job[Any]:
-        """Run a finished job again, from its first try; its result is dropped, its failures are kept.
-
-        Raises JobNotFoundError, or JobStateError for a job that has not finished.
-        """
-        self._storage.requeue(_check_id(job_id), _clock.now())
-        return Job(job_id, self)
-
-    def close(self) -> None:
-        """Close the connections of this process to the database; the next use opens new ones."""
-        self._storage.close()
-
-    def wait_for_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
-        """Wait for a job, at most `timeout` seconds, and return its result; as `Job.result`."""
-        return self._outcome(wait_until_final(self._storage, _check_id(job_id), timeout), job_id)
-
-    async def await_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
-        """Wait for a job without blocking the event loop; as `Job.aresult`."""
-        return self._outcome(await await_final(self._storage, _check_id(job_id), timeout), job_id)
-
-    @cached_property
-    def _storage(self) -> Storage:
-        refuse_while_loading()
-        return open_storage(self._database, self._durability, allow_network_fs=self._allow_network_fs)
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry
@@ -324,48 +230,3 @@ class SQLiteJob:
         name = check_name(entry.name, "function name")
         parameters = parameters_of(entry.function)
         return name, entry.options.queue or self.queue, entry.options.priority or 0, parameters
-
-    def _outcome(self, stored: StoredResult, job_id: str) -> Any:
-        if stored.status is JobStatus.COMPLETED:
-            return self._value(stored, job_id)
-        if stored.status is JobStatus.CANCELLED:
-            raise JobCancelledError(job_id, stored.cancel_reason)
-        failures = self._storage.failures(job_id)
-        if not failures:
-            raise JobFailedError(job_id, "Unknown", "its history was deleted", "")
-        last = failures[-1]
-        raise JobFailedError(job_id, last.error_type, last.message, last.traceback)
-
-    def _value(self, stored: StoredResult, job_id: str) -> Any:
-        return self._codecs.decode(stored.codec or "", stored.value or b"", stored.function, job_id, "result")
-
-
-@overload
-def call(function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs) -> Call[T]: ...
-@overload
-def call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Call[T]: ...
-@overload
-def call(function: str, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
-
-
-def call(function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Call[Any]:
-    """Note a function and its arguments for `enqueue_many`."""
-    return Call(function, args, kwargs)
-
-
-def _check_call(one: Call[T]) -> Call[T]:
-    if not isinstance(one, Call):
-        message = f"enqueue_many takes calls, not {one!r}; write [call(function, argument), ...]"
-        raise InvalidOptionError(message)
-    return one
-
-
-def _check_id(job_id: object) -> str:
-    if not isinstance(job_id, str):
-        message = f"A job id is text, not {type(job_id).__name__}: {job_id!r}"
-        raise InvalidNameError(message)
-    try:
-        job_id.encode()
-    except UnicodeEncodeError:
-        raise JobNotFoundError(job_id) from None  # no database holds it
-    return job_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Optional, Tuple, Type, TypeVar
 
 if TYPE_CHECKING:
-    from sqlite_job.connections import SQLiteJob
     from sqlite_job.core.jobs import JobInfo
     from sqlite_job.core.states import JobStatus
+    from sqlite_job.operations import Operations
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,9 +18,9 @@ class Job(str, Generic[T_co]):  # noqa: SLOT000 - a str with slots would have no
     Pickled or copied it is the plain id: make a handle of it again with `SQLiteJob.job(id)`.
     """
 
-    _jobs: SQLiteJob
+    _jobs: Operations
 
-    def __new__(cls, job_id: str, jobs: SQLiteJob) -> Job[T_co]:
+    def __new__(cls, job_id: str, jobs: Operations) -> Job[T_co]:
         """Join an id and the door it came through."""
         job = str.__new__(cls, job_id)
         job._jobs = jobs  # noqa: SLF001 - its own

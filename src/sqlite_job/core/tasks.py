@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -15,7 +15,6 @@ from typing import (
     Iterable,
     Iterator,
     List,
-    Mapping,
     Optional,
     Tuple,
     Type,
@@ -175,15 +174,6 @@ def as_task(entry: Callable[..., Any]) -> Task[..., Any]:
     if isinstance(entry, Task):
         return entry
     return Task(entry, getattr(entry, _ATTRIBUTE, None) or TaskOptions())
-
-
-@dataclass(frozen=True)
-class Call(Generic[T_co]):
-    """A function with arguments, for `enqueue_many`; made by `call`."""
-
-    function: Union[str, Callable[..., Any]]
-    args: Tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

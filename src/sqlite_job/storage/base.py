@@ -10,7 +10,7 @@ import os
 import socket
 from functools import partial
 from itertools import chain
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from sqlite_job.core.clock import to_datetime
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
@@ -26,6 +26,7 @@ from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
 from sqlite_job.storage.statement import Row
+from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage:
+class SQLStorage(Transacting):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
@@ -193,20 +194,8 @@ class SQLStorage:
         """Whether the worker's process has surely ended."""
         raise NotImplementedError
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction, again when it met another writer; a rerun starts from nothing."""
-        raise NotImplementedError
-
-    def _read(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work`, which only reads."""
-        raise NotImplementedError
-
     def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
         """Insert jobs with their payloads and tags."""
-        raise NotImplementedError
-
-    def _array(self, values: Sequence[Any]) -> Any:
-        """Return values as one parameter, as `one_of` wants it on this database."""
         raise NotImplementedError
 
     def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
