@@ -1,4 +1,4 @@
-"""Say what the verbs of storage are written with: a transaction that reads, one that writes, an array as a parameter."""
+"""Say what the verbs of storage are written with: transactions that read or write, an array as a parameter."""
 
 from __future__ import annotations
 
