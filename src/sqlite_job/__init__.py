@@ -21,6 +21,7 @@ from sqlite_job.core.errors import (
     DatabaseUnavailableError,
     DatabaseUnusableError,
     DecodeError,
+    DuplicateJobError,
     EncodeError,
     InvalidNameError,
     InvalidOptionError,
@@ -40,6 +41,7 @@ from sqlite_job.core.errors import (
     UnknownFunctionError,
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
@@ -69,6 +71,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "DatabaseUnusableError",
     "DecodeError",
+    "DuplicateJobError",
     "EncodeError",
     "Inspector",
     "InvalidNameError",
@@ -83,10 +86,12 @@ __all__ = [
     "JobStateError",
     "JobStatus",
     "JobTimeoutError",
+    "Limit",
     "NoCurrentJobError",
     "NotOurDatabaseError",
     "PayloadTooLargeError",
     "Purpose",
+    "RateLimit",
     "ResultTimeoutError",
     "Retry",
     "SQLiteJob",

@@ -20,6 +20,7 @@ from typing import (
 
 from sqlite_job.core.calls import Call, check_call
 from sqlite_job.core.clock import SystemClock
+from sqlite_job.core.conditions import NO_FLOW, Flow, conditions_of
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
@@ -47,7 +48,7 @@ else:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_Resolved = Tuple[str, str, int, Parameters]
+_Resolved = Tuple[str, str, int, Parameters, Optional[Flow]]
 
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
@@ -74,7 +75,7 @@ class SQLiteJob(Operations):
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
-        self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS))
+        self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS, None))
         self._max_payload = WorkerSettings.max_payload
         self._previews: Optional[Previews] = Previews()
         if settings is not None:
@@ -103,11 +104,21 @@ class SQLiteJob(Operations):
         timeout: Optional[Seconds] = None,
         tags: Iterable[str] = (),
         meta: Optional[Mapping[str, Any]] = None,
+        expires: Union[Seconds, datetime, None] = None,
+        unique: Union[bool, str, None] = None,
+        unique_for: Optional[Seconds] = None,
+        on_conflict: Optional[str] = None,
+        group: Optional[str] = None,
     ) -> SQLiteJob:
         """Return a copy whose jobs have these options too: all keyword arguments of `enqueue` belong to the function.
 
         `priority`: higher is first. `delay`: seconds or timedelta. `run_at`: an aware datetime. `job_id`: an id of
-        your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values.
+        your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values. `expires`: seconds after
+        the time it may start, or an aware datetime, from which on it is not started. `unique`: a key, or True for the
+        function and its arguments; while a job that has it is not finished, and for `unique_for` seconds,
+        `on_conflict` says what enqueue does: return that job ("existing"), give it the new arguments and time
+        ("replace"), or raise ("raise"). `group`: of its jobs only so many run at once as the task's `concurrency` says;
+        without one they are a sequence.
         Raises InvalidOptionError or InvalidNameError.
         """
         copy = object.__new__(SQLiteJob)
@@ -122,6 +133,11 @@ class SQLiteJob(Operations):
             timeout=timeout,
             tags=tags,
             meta=meta,
+            expires=expires,
+            unique=unique,
+            unique_for=unique_for,
+            on_conflict=on_conflict,
+            group=group,
         )
         copy._options = self._options.with_changes(changes)
         return copy
@@ -138,12 +154,12 @@ class SQLiteJob(Operations):
     def enqueue(self, function: Union[str, Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Job[Any]:
         """Store one call of a function, by name or by function, and return the job once it is on disk.
 
-        Raises UnknownFunctionError (with settings), EncodeError, PayloadTooLargeError, DatabaseError; then nothing
-        was written.
+        Raises UnknownFunctionError (with settings), EncodeError, PayloadTooLargeError, DuplicateJobError,
+        DatabaseError; then nothing was written.
         """
         new = self._new_job(function, args, kwargs)
-        self._storage.enqueue((new,))
-        return Job(new.id, self)
+        existing = self._storage.enqueue((new,))
+        return Job(existing.get(new.id, new.id) if existing else new.id, self)
 
     def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
         """Store many calls, made by `call`, in one transaction: all or none; returns the jobs in order."""
@@ -151,9 +167,8 @@ class SQLiteJob(Operations):
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
         new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
-        if new_jobs:
-            self._storage.enqueue(new_jobs)
-        return [Job(new.id, self) for new in new_jobs]
+        existing = self._storage.enqueue(new_jobs) if new_jobs else {}
+        return [Job(existing.get(new.id, new.id), self) for new in new_jobs]
 
     @overload
     async def aenqueue(
@@ -169,8 +184,8 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
-        return Job(new.id, self)
+        existing = await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+        return Job(existing.get(new.id, new.id), self)
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry
@@ -189,20 +204,24 @@ class SQLiteJob(Operations):
         if last is not function:
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
-        name, queue, priority, parameters = resolved
+        name, queue, priority, parameters, flow = resolved
         options = self._options
         now = _clock.now()
         job_id = options.job_id or _make_id.made_at(now)
         encoded = self._codecs.encode((args, kwargs), name, job_id)
         if len(encoded) > self._max_payload:
             raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
+        run_at = options.run_time(now)
+        conditions = None
+        if flow is not None or options.has_conditions:
+            conditions = conditions_of(options, flow or NO_FLOW, name, args, kwargs, now=now, run_at=run_at)
         return NewJob(
             job_id,
             options.queue or queue,
             name,
             priority if options.priority is None else options.priority,
             now,
-            options.run_time(now),
+            run_at,
             options.max_tries,
             options.timeout,
             self._codecs.encoder.name,
@@ -211,15 +230,17 @@ class SQLiteJob(Operations):
             options.tags,
             options.meta,
             options.job_id is not None,
+            conditions,
         )
 
     def _resolve(self, function: Union[str, Callable[..., Any]]) -> _Resolved:
-        """Return a function's name, its queue, its priority and its parameters."""
+        """Return a function's name, its queue, its priority, its parameters and its flow."""
         if self._registry is not None:
             registered = self._registry.find(function)
-            return registered.name, registered.queue or self.queue, registered.priority, registered.parameters
+            queue = registered.queue or self.queue
+            return registered.name, queue, registered.priority, registered.parameters, registered.flow
         if isinstance(function, str):
-            return check_name(function, "function name"), self.queue, 0, NO_PARAMETERS
+            return check_name(function, "function name"), self.queue, 0, NO_PARAMETERS, None
         if not callable(function):
             message = f"enqueue takes a function or its name, not {function!r}"
             raise InvalidNameError(message)
@@ -229,4 +250,5 @@ class SQLiteJob(Operations):
             raise InvalidNameError(message)
         name = check_name(entry.name, "function name")
         parameters = parameters_of(entry.function)
-        return name, entry.options.queue or self.queue, entry.options.priority or 0, parameters
+        chosen = entry.options
+        return name, chosen.queue or self.queue, chosen.priority or 0, parameters, chosen.flow

@@ -13,8 +13,8 @@ from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, ResultT
 from sqlite_job.core.findings import Finding
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.names import check_name
+from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.states import JobStatus
-from sqlite_job.core.tasks import is_whole
 from sqlite_job.settings import default_database
 from sqlite_job.storage.interface import JobFilter, Storage
 from sqlite_job.storage.opening import Database, examine, holds_queue, locate, open_storage

@@ -204,6 +204,7 @@ class WorkerSettings:
             ),
             timeout=None if timeout is None else to_seconds(timeout),
             executor=options.executor or self.executor,
+            flow=options.flow,
         )
 
     def _hook(self, name: str) -> Hook:

@@ -7,11 +7,12 @@ import logging
 from typing import Callable, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
+from sqlite_job.core.conditions import limits_of
 from sqlite_job.core.errors import SettingsError
 from sqlite_job.core.escaping import EscapedLines
-from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.jobs import ClaimedJob, Conditions
 from sqlite_job.core.retries import to_seconds
-from sqlite_job.core.tasks import RegisteredTask
+from sqlite_job.core.tasks import RegisteredTask, Registry
 from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.frames import Message
@@ -22,6 +23,8 @@ from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
+
+_logger = logging.getLogger("sqlite_job")
 
 Stuck = Callable[[ClaimedJob], None]
 
@@ -37,6 +40,24 @@ def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
         options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
     )
+
+
+class LimitsOf:
+    """Tells the limits of jobs whose producer did not know them, from their decoded arguments."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Take the functions, and what decodes their arguments."""
+        self._registry = registry
+
+    def __call__(self, job: ClaimedJob) -> Optional[Conditions]:
+        """Return the limits; None when there are none, or the arguments are such that the run will fail."""
+        flow = self._registry.tasks[job.function].flow
+        try:
+            args, kwargs = self._registry.codecs.decode(job.codec, job.args, job.function, job.id)
+            return None if flow is None else limits_of(flow, job.function, args, kwargs)
+        except (TypeError, ValueError) as error:
+            _logger.warning("Run %s %s without its limits: %s", job.function, job.id, EscapedLines(str(error)))
+            return None
 
 
 class Executors:

@@ -17,6 +17,7 @@ from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
+from sqlite_job.engine.housekeeping.expirer import Expirer
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.parenthood import die_with_parent
@@ -26,7 +27,7 @@ from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
-from sqlite_job.wiring import Executors, duration, make_runner
+from sqlite_job.wiring import Executors, LimitsOf, duration, make_runner
 
 # Set by a supervisor in the environment of its workers.
 SUPERVISED_VARIABLE = "SQLITE_JOB_SUPERVISED"
@@ -173,13 +174,23 @@ class Worker:
             slots=settings.max_jobs,
             poll_delay=duration(settings.poll_delay),
             shutdown_timeout=duration(settings.shutdown_timeout),
+            limited=settings.registry.limited,
         )
-        engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
+        engine = Engine(
+            storage,
+            registration,
+            options,
+            clock=self._clock,
+            events=self._events,
+            watcher=watcher,
+            limits_of=LimitsOf(settings.registry),
+        )
         heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)
         engine.keep_house(
             [
                 heartbeat,
                 Canceller(storage, registration, engine.cancel),
+                Expirer(storage, clock=self._clock, events=self._events),
                 Rescuer(
                     storage,
                     settings.max_deaths,

@@ -18,10 +18,10 @@ P, S, B, R, C, F, X = (
     JobStatus.CANCELLED,
 )
 
-# As the architecture's table has it, written out by hand: verb, from, to.
+# Written out by hand: verb, from, to. A job with a limit is blocked where another one is pending.
 TABLE = {
     "enqueue": (set(), {P, S, B}),
-    "promote": ({S}, {P}),
+    "promote": ({S}, {P, B}),
     "release": ({B}, {P}),
     "claim": ({P}, {R}),
     "complete": ({R}, {C}),
@@ -29,11 +29,11 @@ TABLE = {
     "retry": ({R}, {S, P, B}),
     "snooze": ({R}, {S, P, B}),
     "suspend": ({R}, {S, P, B}),
-    "rescue": ({R}, {P}),
-    "return": ({R}, {P}),
+    "rescue": ({R}, {P, B}),
+    "return": ({R}, {P, B}),
     "cancel": ({P, S, B, R}, {X}),
-    "expire": ({P, S}, {X}),
-    "requeue": ({C, F, X}, {P}),
+    "expire": ({P, S, B}, {X}),
+    "requeue": ({C, F, X}, {P, B}),
     "prune": ({C, F, X}, set()),
 }
 

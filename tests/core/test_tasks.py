@@ -10,7 +10,8 @@ import pytest
 
 from sqlite_job import Backoff, UnknownFunctionError, WorkerSettings, call, task
 from sqlite_job.core.calls import Call
-from sqlite_job.core.tasks import Task, TaskOptions, as_exceptions, as_task, is_whole, runs_as_coroutine
+from sqlite_job.core.numbers import is_whole
+from sqlite_job.core.tasks import Task, TaskOptions, as_exceptions, as_task, runs_as_coroutine
 
 
 def add(a, b=0):

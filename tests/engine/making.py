@@ -89,6 +89,7 @@ class Bench:
             clock=self.clock,
             events=events,
             watcher=self.watcher,
+            limits_of=lambda _job: None,
         )
         self.executor = HandExecutor(runner.run, self.engine.outbox.put)
         self.engine.assign(self.executor)

@@ -39,7 +39,7 @@ def new_job(job_id=None, **changes):
 
 def claimed_job(seq, function="add"):
     """Return a job as a claim gives it."""
-    return ClaimedJob(seq, 1, 1, f"job-{seq}", "default", function, None, None, 0, "pickle", b"", None, None)
+    return ClaimedJob(seq, 1, 1, f"job-{seq}", "default", function, None, None, 0, None, "pickle", b"", None, None)
 
 
 def wanted(room=100, queues=("default",), functions=("add",), takes_suspect=True):

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
-from sqlite_job.storage.sql import job, payload
+from sqlite_job.storage.sql import expiry, group, job, payload, rate, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -112,11 +112,20 @@ def test_an_interrupted_creation_is_taken_up_again(path):
     ("statement", "arguments", "plan"),
     [
         (job.CLAIM, (0, 1, "default", '["add"]', 10), "USING INDEX sqlitejob_claimable (queue=?)"),
-        (job.IS_CLAIMABLE, ("default", '["add"]'), "USING INDEX sqlitejob_claimable (queue=?)"),
+        (job.IS_CLAIMABLE, ("default", '["add"]', 0), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.PROMOTE, (0,), "INDEX sqlitejob_due (run_at<?)"),
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
         (job.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.STATUS, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
+        (expiry.FIND, (0, 1), "INDEX sqlitejob_expiring (expires_at"),
+        (group.IS_ANY_BLOCKED, (), "INDEX sqlitejob_blocked"),
+        (group.RELEASE, ("g",), "INDEX sqlitejob_grouped (group_key=? AND status=?)"),
+        (group.OF_JOBS, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (rate.DUE, (0, '["default"]', '["add"]', 1), "INDEX sqlitejob_rate_next (next_at"),
+        (rate.DUE, (0, '["default"]', '["add"]', 1), "INDEX sqlitejob_rated (rate_key=? AND status=?)"),
+        (rate.CANDIDATES, ("k", '["default"]', '["add"]', 0, 1), "INDEX sqlitejob_rated (rate_key=? AND status=?)"),
+        (rate.NEXT_AT, (0,), "INDEX sqlitejob_rate_next (next_at>?)"),
+        (unique.HOLDER, ("k",), "PRIMARY KEY (key=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )

@@ -18,9 +18,11 @@ HOT = {
         "WHERE sqlitejob_job.seq IN (SELECT sqlitejob_job.seq FROM sqlitejob_job "
         "WHERE sqlitejob_job.queue = ? AND sqlitejob_job.status = 'pending' "
         "AND sqlitejob_job.function IN (SELECT value FROM json_each(?)) "
+        "AND (sqlitejob_job.expires_at IS NULL OR sqlitejob_job.expires_at > ?) "
         "AND (sqlitejob_job.seq NOT IN (SELECT sqlitejob_suspect.seq FROM sqlitejob_suspect)) "
         "ORDER BY sqlitejob_job.priority DESC, sqlitejob_job.seq LIMIT ? OFFSET 0) "
-        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, timeout, deaths",
+        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, timeout, deaths, "
+        "expires_at",
     ),
     "COMPLETE": (
         job.COMPLETE,

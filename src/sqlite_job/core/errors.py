@@ -36,6 +36,17 @@ class UnknownFunctionError(SQLiteJobError, ValueError):
         super().__init__(f"No function named {name!r}; add it to {owner}.functions{did_you_mean(name, known)}")
 
 
+class DuplicateJobError(SQLiteJobError, ValueError):
+    """A unique job that exists already, with `on_conflict="raise"`; nothing was written."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        """Keep the unique key, and the id of the job that has it; empty when only its window is left."""
+        self.key = key
+        self.job_id = job_id
+        holder = f"job {job_id} has" if job_id else "a job that was deleted had"
+        super().__init__(f"{holder} the unique key {key!r}; wait for its end (or of its window), or use another key")
+
+
 class EncodeError(SQLiteJobError, ValueError):
     """Arguments or a result that the serializer cannot encode; nothing was written."""
 

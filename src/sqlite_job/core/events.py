@@ -54,6 +54,12 @@ class JobsRescued(NamedTuple):
     jobs: Sequence[RescuedJob]
 
 
+class JobsExpired(NamedTuple):
+    """So many jobs were not started before they expired, and are cancelled."""
+
+    jobs: int
+
+
 class WorkerFailed(NamedTuple):
     """The database cannot be used, and waiting does not mend it: the worker ends, and leaves its jobs to a rescue."""
 
@@ -97,6 +103,7 @@ Event = Union[
     JobsClaimed,
     JobsSettled,
     JobsRescued,
+    JobsExpired,
     JobStuck,
     OutcomesStale,
     FunctionUnknown,

@@ -8,6 +8,37 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from sqlite_job.core.states import JobStatus
 
+# What becomes of a job whose unique key another one has: that one is returned, is given the new arguments and time, or
+# an error is raised.
+ON_CONFLICT = ("existing", "replace", "raise")
+
+# The reason of the cancellation of a job that was not started in time.
+EXPIRED = "expired"
+
+
+class Conditions(NamedTuple):
+    """What decides besides its time whether, when and how often a job runs; times in microseconds.
+
+    `expires_at`: it does not start then or later. `unique_key`: what it is the only unfinished one of, for `unique_for`
+    after its enqueueing even if it finishes sooner; `on_conflict`, one of ON_CONFLICT, when there is one. Of a group at
+    most `group_limit` jobs run at once, under a rate key at most `rate_starts` start in any `rate_per`.
+    """
+
+    expires_at: Optional[int] = None
+    unique_key: Optional[str] = None
+    unique_for: Optional[int] = None
+    on_conflict: str = "existing"
+    group_key: Optional[str] = None
+    group_limit: Optional[int] = None
+    rate_key: Optional[str] = None
+    rate_starts: Optional[int] = None
+    rate_per: Optional[int] = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may have to wait for other jobs before it is pending."""
+        return self.group_key is not None or self.rate_key is not None
+
 
 class NewJob(NamedTuple):
     """A job ready to be stored; times in microseconds, `args` encoded by `codec`, `tags` and `meta` as JSON.
@@ -29,10 +60,25 @@ class NewJob(NamedTuple):
     tags: Optional[str]
     meta: Optional[str]
     has_own_id: bool
+    conditions: Optional[Conditions] = None
 
     def job_row(self, seq: int) -> Tuple[Any, ...]:
         """Return the values of the job's own row."""
         return (seq, *self[:8])
+
+    def conditional_row(self, seq: int) -> Tuple[Any, ...]:
+        """Return the values of the job's own row and of its conditions, in the order of the table."""
+        conditions = self.conditions or Conditions()
+        return (
+            seq,
+            *self[:6],
+            conditions.expires_at,
+            *self[6:8],
+            conditions.unique_key,
+            conditions.group_key,
+            conditions.group_limit,
+            conditions.rate_key,
+        )
 
     def payload_row(self, seq: int) -> Tuple[Any, ...]:
         """Return the values of the payload's row."""
@@ -51,6 +97,7 @@ class ClaimedJob(NamedTuple):
     max_tries: Optional[int]
     timeout: Optional[int]
     deaths: int
+    expires_at: Optional[int]
     codec: str
     args: bytes
     tags: Optional[str]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, Iterator, Optional
 
+from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.retries import Backoff, to_seconds
 from sqlite_job.core.serializers import find_serializer
-from sqlite_job.core.tasks import EXECUTORS, is_whole, runs_as_coroutine
+from sqlite_job.core.tasks import EXECUTORS, runs_as_coroutine
 
 Check = Callable[[Any], Optional[str]]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Union
 
 from sqlite_job.core.clock import SECOND, to_microseconds
 from sqlite_job.core.errors import InvalidOptionError
+from sqlite_job.core.jobs import ON_CONFLICT
 from sqlite_job.core.names import check_name
+from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.retries import Seconds, to_seconds
-from sqlite_job.core.tasks import is_whole
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,26 @@ class JobOptions:
     timeout: Optional[int] = None
     tags: Optional[str] = None
     meta: Optional[str] = None
+    expires_in: Optional[int] = None
+    expires_at: Optional[int] = None
+    unique: Union[bool, str, None] = None
+    unique_for: Optional[int] = None
+    on_conflict: Optional[str] = None
+    group: Optional[str] = None
 
     def with_changes(self, changes: JobOptions) -> JobOptions:
         """Return these options with those of `changes` that say something; a new time takes the place of an old one."""
         said = {name: value for name, value in vars(changes).items() if value is not None}
         if changes.delay is not None or changes.run_at is not None:
             said.update(delay=changes.delay, run_at=changes.run_at)
+        if changes.expires_in is not None or changes.expires_at is not None:
+            said.update(expires_in=changes.expires_in, expires_at=changes.expires_at)
         return replace(self, **said)
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether they say more of the job than a plain row holds."""
+        return not (self.expires_in is self.expires_at is self.unique is self.group is None)
 
     def run_time(self, now: int) -> Optional[int]:
         """Return when the job may start, or None for at once."""
@@ -52,6 +66,11 @@ def check_options(
     timeout: Optional[Seconds],
     tags: Iterable[str],
     meta: Optional[Mapping[str, Any]],
+    expires: Union[Seconds, datetime, None],
+    unique: Union[bool, str, None],
+    unique_for: Optional[Seconds],
+    on_conflict: Optional[str],
+    group: Optional[str],
 ) -> JobOptions:
     """Return the options, or raise InvalidOptionError or InvalidNameError with the value and the mend."""
     if job_id is not None:
@@ -64,16 +83,25 @@ def check_options(
         raise InvalidOptionError(f"max_tries is a whole number from 1, not {max_tries!r}")
     if delay is not None and run_at is not None:
         raise InvalidOptionError("give delay or run_at, not both")
+    if on_conflict is not None and on_conflict not in ON_CONFLICT:
+        raise InvalidOptionError(f"on_conflict is {' or '.join(map(repr, ON_CONFLICT))}, not {on_conflict!r}")
+    is_moment = isinstance(expires, datetime)
     return JobOptions(
         job_id=job_id,
         queue=queue,
         priority=priority,
         delay=None if delay is None else _duration("delay", delay),
-        run_at=None if run_at is None else _moment(run_at),
+        run_at=None if run_at is None else _moment("run_at", run_at),
         max_tries=max_tries,
-        timeout=None if timeout is None else _timeout(timeout),
+        timeout=None if timeout is None else _positive("timeout", timeout, "for no limit"),
         tags=_tags(tags),
         meta=None if meta is None else _meta(meta),
+        expires_in=None if expires is None or is_moment else _positive("expires", expires, "never to expire"),
+        expires_at=_moment("expires", expires) if is_moment else None,
+        unique=None if unique is None else _unique(unique),
+        unique_for=None if unique_for is None else _positive("unique_for", unique_for, "for no window"),
+        on_conflict=on_conflict,
+        group=None if group is None else check_name(group, "group"),
     )
 
 
@@ -84,20 +112,24 @@ def _duration(option: str, duration: Seconds) -> int:
         raise InvalidOptionError(f"{option}: {error}") from None
 
 
-def _timeout(timeout: Seconds) -> int:
-    duration = _duration("timeout", timeout)
-    if not duration:
-        raise InvalidOptionError("timeout is more than 0 seconds; leave it out for no limit")
-    return duration
+def _positive(option: str, duration: Any, otherwise: str) -> int:
+    checked = _duration(option, duration)
+    if not checked:
+        raise InvalidOptionError(f"{option} is more than 0 seconds; leave it out {otherwise}")
+    return checked
 
 
-def _moment(run_at: datetime) -> int:
-    if not isinstance(run_at, datetime):
-        raise InvalidOptionError(f"run_at is a datetime, not {run_at!r}")
+def _unique(unique: object) -> Union[bool, str]:
+    return unique if isinstance(unique, bool) else check_name(unique, "unique key")
+
+
+def _moment(option: str, moment: Any) -> int:
+    if not isinstance(moment, datetime):
+        raise InvalidOptionError(f"{option} is a datetime, not {moment!r}")
     try:
-        return to_microseconds(run_at)
+        return to_microseconds(moment)
     except ValueError as error:
-        raise InvalidOptionError(f"run_at: {error}") from None
+        raise InvalidOptionError(f"{option}: {error}") from None
 
 
 def _tags(tags: Iterable[str]) -> Optional[str]:

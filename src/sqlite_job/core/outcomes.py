@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Union
 
+from sqlite_job.core.jobs import Conditions
+
 
 class Completed(NamedTuple):
     """The function returned; its result is already encoded. The first four fields are COMPLETE's parameters."""
@@ -88,4 +90,15 @@ class Returned(NamedTuple):
     claim_number: int
 
 
-Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Died, Returned]
+class Limited(NamedTuple):
+    """The job has limits that whoever enqueued it did not know of: it was not started, and waits for its turn."""
+
+    seq: int
+    claim_number: int
+    conditions: Conditions
+
+
+Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Died, Returned, Limited]
+
+# Of jobs that were claimed, and then not run to any end.
+NOT_RUN = frozenset({Returned, Limited})

@@ -41,7 +41,7 @@ _NONE: FrozenSet[JobStatus] = frozenset()
 
 TRANSITIONS: Mapping[str, Transition] = {
     "enqueue": Transition(_NONE, WAITING),
-    "promote": Transition(frozenset({_S.SCHEDULED}), frozenset({_S.PENDING})),
+    "promote": Transition(frozenset({_S.SCHEDULED}), frozenset({_S.PENDING, _S.BLOCKED})),
     "release": Transition(frozenset({_S.BLOCKED}), frozenset({_S.PENDING})),
     "claim": Transition(frozenset({_S.PENDING}), frozenset({_S.RUNNING})),
     "complete": Transition(frozenset({_S.RUNNING}), frozenset({_S.COMPLETED})),
@@ -49,10 +49,10 @@ TRANSITIONS: Mapping[str, Transition] = {
     "retry": Transition(frozenset({_S.RUNNING}), WAITING),
     "snooze": Transition(frozenset({_S.RUNNING}), WAITING),
     "suspend": Transition(frozenset({_S.RUNNING}), WAITING),
-    "rescue": Transition(frozenset({_S.RUNNING}), frozenset({_S.PENDING})),
-    "return": Transition(frozenset({_S.RUNNING}), frozenset({_S.PENDING})),
+    "rescue": Transition(frozenset({_S.RUNNING}), frozenset({_S.PENDING, _S.BLOCKED})),
+    "return": Transition(frozenset({_S.RUNNING}), frozenset({_S.PENDING, _S.BLOCKED})),
     "cancel": Transition(WAITING | {_S.RUNNING}, frozenset({_S.CANCELLED})),
-    "expire": Transition(frozenset({_S.PENDING, _S.SCHEDULED}), frozenset({_S.CANCELLED})),
-    "requeue": Transition(FINAL, frozenset({_S.PENDING})),
+    "expire": Transition(WAITING, frozenset({_S.CANCELLED})),
+    "requeue": Transition(FINAL, frozenset({_S.PENDING, _S.BLOCKED})),
     "prune": Transition(FINAL, _NONE),
 }

@@ -23,8 +23,11 @@ from typing import (
     overload,
 )
 
+from sqlite_job.core.conditions import Flow, Unique
 from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
+from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.names import check_name
+from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
@@ -62,6 +65,16 @@ class TaskOptions:
     give_up_on: Optional[Exceptions] = None
     timeout: Optional[Seconds] = None
     executor: Optional[str] = None
+    unique: Optional[Unique] = None
+    unique_for: Optional[Seconds] = None
+    concurrency: Optional[Limit] = None
+    rate_limit: Optional[RateLimit] = None
+
+    @property
+    def flow(self) -> Optional[Flow]:
+        """What they say of whether, when and how many of the jobs run; None when nothing."""
+        flow = Flow(self.unique, self.unique_for, self.concurrency, self.rate_limit)
+        return None if flow == Flow() else flow
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot work, each as one sentence with the value and the mend."""
@@ -72,6 +85,7 @@ class TaskOptions:
                 except InvalidNameError as error:
                     yield str(error)
         yield from self._wrong_numbers()
+        yield from self._wrong_flow()
         if self.executor not in (None, *EXECUTORS):
             yield f"executor is {' or '.join(map(repr, EXECUTORS))}, not {self.executor!r}"
         for word in ("retry_on", "give_up_on"):
@@ -84,10 +98,20 @@ class TaskOptions:
             yield f"priority is a whole number, not {self.priority!r}"
         if self.max_tries is not None and not is_whole(self.max_tries, least=1):
             yield f"max_tries is a whole number from 1, not {self.max_tries!r}"
-        if self.timeout is not None:
-            yield from _wrong_timeout(self.timeout)
+        for word in ("timeout", "unique_for"):
+            if getattr(self, word) is not None:
+                yield from _wrong_duration(word, getattr(self, word))
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
+
+    def _wrong_flow(self) -> Iterator[str]:
+        unique = self.unique
+        if not (unique is None or isinstance(unique, (bool, str)) or callable(unique)):
+            yield f"unique is True, a key, or a function of the job's arguments that gives one, not {unique!r}"
+        if self.concurrency is not None and not isinstance(self.concurrency, Limit):
+            yield f"concurrency is a Limit, as Limit({self.concurrency!r}), not {self.concurrency!r}"
+        if self.rate_limit is not None and not isinstance(self.rate_limit, RateLimit):
+            yield f"rate_limit is a RateLimit, as RateLimit(10, per=60), not {self.rate_limit!r}"
 
 
 class Task(Generic[P, T]):
@@ -128,6 +152,10 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    unique: Optional[Unique] = ...,
+    unique_for: Optional[Seconds] = ...,
+    concurrency: Optional[Limit] = ...,
+    rate_limit: Optional[RateLimit] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -143,6 +171,10 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    unique: Optional[Unique] = ...,
+    unique_for: Optional[Seconds] = ...,
+    concurrency: Optional[Limit] = ...,
+    rate_limit: Optional[RateLimit] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -189,6 +221,7 @@ class RegisteredTask:
     timeout: Optional[float] = None
     executor: str = "thread"
     parameters: Parameters = NO_PARAMETERS
+    flow: Optional[Flow] = None
 
 
 class Registry:
@@ -209,6 +242,11 @@ class Registry:
     def names(self) -> List[str]:
         """All names, in the order of the settings."""
         return list(self.tasks)
+
+    @property
+    def limited(self) -> Tuple[str, ...]:
+        """The names of those that have a limit."""
+        return tuple(name for name, task in self.tasks.items() if task.flow is not None and task.flow.is_limited)
 
     def find(self, function: Union[str, Callable[..., Any]]) -> RegisteredTask:
         """Return the task of that name, function or Task; raises UnknownFunctionError."""
@@ -239,13 +277,6 @@ def runs_as_coroutine(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - asks what kind of call, not whether
 
 
-def is_whole(value: object, least: Optional[int] = None) -> bool:
-    """Whether `value` is an int (not a bool) that fits 64 bits and is at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        return False
-    return -(2**63) <= value < 2**63 and (least is None or value >= least)
-
-
 def as_exceptions(
     chosen: Optional[Exceptions], default: Tuple[Type[BaseException], ...]
 ) -> Tuple[Type[BaseException], ...]:
@@ -255,14 +286,14 @@ def as_exceptions(
     return chosen if isinstance(chosen, tuple) else (chosen,)
 
 
-def _wrong_timeout(timeout: Seconds) -> Iterator[str]:
+def _wrong_duration(word: str, duration: Seconds) -> Iterator[str]:
     try:
-        if to_seconds(timeout) > 0:
+        if to_seconds(duration) > 0:
             return
     except (TypeError, ValueError) as error:
-        yield f"timeout: {error}"
+        yield f"{word}: {error}"
         return
-    yield f"timeout is more than 0 seconds, not {timeout!r}; leave it out for no limit"
+    yield f"{word} is more than 0 seconds, not {duration!r}; leave it out for no limit"
 
 
 def _are_exceptions(chosen: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from sqlite_job.core.clock import SECOND
-from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.core.outcomes import NOT_RUN, Outcome
 
 # What is claimed ahead should be done within this time: a commit takes 0.2 ms on a fast disk and 20 ms on a slow one,
 # and another worker that becomes free should not find the queue bought up.
@@ -31,7 +31,7 @@ class Ahead:
         """Take the run times of one turn into the estimate."""
         total = count = 0
         for outcome in outcomes:
-            if type(outcome) is not Returned:
+            if type(outcome) not in NOT_RUN:
                 total += outcome.finished_at - outcome.started_at  # type: ignore[union-attr]
                 count += 1
         if not count:

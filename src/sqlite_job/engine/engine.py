@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.errors import (
@@ -21,15 +21,15 @@ from sqlite_job.core.events import (
     StorageFailed,
     WorkerFailed,
 )
-from sqlite_job.core.jobs import ClaimedJob
-from sqlite_job.core.outcomes import Outcome, Returned
+from sqlite_job.core.jobs import ClaimedJob, Conditions
+from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.engine.ahead import Ahead
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
-from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
+from sqlite_job.storage.interface import CommitWatcher, Exchange, Storage, Wanted
 
 # A job that was claimed ahead and has not started after this time goes back: another worker may be free.
 _LONGEST_AHEAD_SECONDS = 0.25
@@ -52,6 +52,11 @@ class EngineOptions(NamedTuple):
     slots: int
     poll_delay: float
     shutdown_timeout: float
+    limited: Tuple[str, ...] = ()
+
+
+# Tells the limits of a job that was enqueued without them; None: it has none.
+LimitsOf = Callable[[ClaimedJob], Optional[Conditions]]
 
 
 class Engine:
@@ -66,8 +71,12 @@ class Engine:
         clock: Clock,
         events: Events,
         watcher: CommitWatcher,
+        limits_of: LimitsOf,
     ) -> None:
-        """Take the parts; `assign` and `keep_house` give the rest before the first turn."""
+        """Take the parts; `assign` and `keep_house` give the rest before the first turn.
+
+        `limits_of` is asked about jobs of the functions in `options.limited` that were enqueued without limits.
+        """
         self.outbox = Outbox(watcher.interrupt)
         self._storage = storage
         self._registration = registration
@@ -75,6 +84,7 @@ class Engine:
         self._clock = clock
         self._events = events
         self._watcher = watcher
+        self._limits_of = limits_of
         self._executor: Executor
         self._quarantine: Optional[Executor] = None
         self._suspect: Optional[int] = None
@@ -151,6 +161,8 @@ class Engine:
         if exchange.is_expelled:
             self._registration.start_anew()
             self.forget_held()
+        if exchange.unlimited:
+            self._limit(exchange)
         self._start(exchange.claimed)
         self._start_suspect(exchange.suspect)
         return True
@@ -190,7 +202,9 @@ class Engine:
         room = self._options.slots - len(self._held) + len(self._unsettled) + self._ahead.room()
         if room <= 0 or self._stops:
             return None
-        return Wanted(self._options.queues, self._options.functions, room, self._suspect not in self._held)
+        return Wanted(
+            self._options.queues, self._options.functions, room, self._suspect not in self._held, self._options.limited
+        )
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
@@ -212,7 +226,7 @@ class Engine:
             gone = set(map(id, stale))
             outcomes = [outcome for outcome in outcomes if id(outcome) not in gone]
         settled = [(pop(outcome.seq), outcome) for outcome in outcomes]
-        self.jobs_run += sum(type(outcome) is not Returned for outcome in outcomes)
+        self.jobs_run += sum(type(outcome) not in NOT_RUN for outcome in outcomes)
         self._events.emit(JobsSettled(settled))
 
     def _start(self, claimed: List[ClaimedJob]) -> None:
@@ -222,6 +236,16 @@ class Engine:
             self._held[job.seq] = job
         self._events.emit(JobsClaimed(claimed))
         self._executor.submit(claimed)
+
+    def _limit(self, exchange: Exchange) -> None:
+        """Put jobs back that should have waited for others: their producer did not know the settings."""
+        for job in exchange.unlimited:
+            conditions = self._limits_of(job)
+            if conditions is None:
+                exchange.claimed.append(job)
+            else:
+                self._held[job.seq] = job
+                self._unsettled.append(Limited(job.seq, job.claim_number, conditions))
 
     def _start_suspect(self, suspect: Optional[ClaimedJob]) -> None:
         """Run a job whose worker died alone, one at a time: if it kills again, no other job dies with it."""

@@ -9,7 +9,7 @@ from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tupl
 from sqlite_job.core.clock import SECOND, Clock
 from sqlite_job.core.context import JobContext, State, enter_job, leave_job
 from sqlite_job.core.errors import DecodeError, EncodeError, JobTimeoutError, PayloadTooLargeError
-from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.jobs import EXPIRED, ClaimedJob
 from sqlite_job.core.outcomes import (
     Cancelled,
     Completed,
@@ -72,6 +72,8 @@ class Runner:
     def run(self, job: ClaimedJob, stop: Stop) -> Outcome:
         """Run a job with a plain function to its end; `stop` says why it was stopped, if it was."""
         started_at = self._now()
+        if job.expires_at is not None and started_at >= job.expires_at:
+            return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
         context = self._context(job, task)
         token = enter_job(context)
@@ -91,6 +93,8 @@ class Runner:
     async def run_async(self, job: ClaimedJob, stop: Stop) -> Outcome:
         """Run a job with a coroutine function to its end; `stop` says why it was stopped, if it was."""
         started_at = self._now()
+        if job.expires_at is not None and started_at >= job.expires_at:
+            return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
         context = self._context(job, task)
         enter_job(context)  # never left: a task has a context of its own

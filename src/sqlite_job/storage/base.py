@@ -10,26 +10,35 @@ import os
 import socket
 from functools import partial
 from itertools import chain
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from sqlite_job.core.clock import to_datetime
-from sqlite_job.core.errors import JobNotFoundError, JobStateError
+from sqlite_job.core.errors import DuplicateJobError, JobNotFoundError, JobStateError
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import (
     Completed,
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.admission import admit, find_holder, take_key
+from sqlite_job.storage.inserting import insert_jobs
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
+from sqlite_job.storage.sql import expiry, failure, group, job, payload, rate, result, suspect, tag, unique, worker
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
 
 T = TypeVar("T")
+
+
+# In one transaction, which others wait for.
+_MOST_EXPIRED = 500
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outside
@@ -53,9 +62,14 @@ class SQLStorage(Transacting):
             functions = self._array(wanted.functions)
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
-            if any(transaction.rows(statement, queue, functions) for statement in looks for queue in wanted.queues):
+            if any(
+                transaction.rows(statement, queue, functions, now) for statement in looks for queue in wanted.queues
+            ):
                 return Peek(is_ready=True, next_run_at=None)
-            next_run_at = transaction.rows(job.NEXT_RUN_AT)[0][0]
+            if transaction.rows(rate.DUE, now, self._array(wanted.queues), functions, 1):
+                return Peek(is_ready=True, next_run_at=None)
+            times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0])
+            next_run_at = min((time for time in times if time is not None), default=None)
             return Peek(next_run_at is not None and next_run_at <= now, next_run_at)
 
         return self._read(look)
@@ -101,8 +115,12 @@ class SQLStorage(Transacting):
 
         def remove(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
+            transaction.run(unique.FREE_OF_JOB, seq)
+            groups = transaction.rows(group.OF_JOBS, self._array([seq]))
             if not transaction.run(job.DELETE, seq):
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
+            for (group_key,) in groups:
+                release_group(transaction, group_key, 0)
             for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE, suspect.REMOVE):
                 transaction.run(statement, seq)
             return status
@@ -116,7 +134,22 @@ class SQLStorage(Transacting):
             seq, status = _locate(transaction, job_id)
             transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
             transaction.run(suspect.REMOVE, seq)
+            release_after(transaction, self._array([seq]), now)
             return status
+
+        return self._write(end)
+
+    def expire(self, now: int) -> int:
+        """Cancel what has expired."""
+        if not self._read(lambda transaction: transaction.rows(expiry.FIND, now, 1)):
+            return 0
+
+        def end(transaction: Transaction) -> int:
+            seqs = [seq for (seq,) in transaction.rows(expiry.FIND, now, _MOST_EXPIRED)]
+            transaction.many(expiry.EXPIRE, [(now, seq) for seq in seqs])
+            transaction.many(suspect.REMOVE, [(seq,) for seq in seqs])
+            release_after(transaction, self._array(seqs), now)
+            return len(seqs)
 
         return self._write(end)
 
@@ -127,14 +160,15 @@ class SQLStorage(Transacting):
 
     def requeue(self, job_id: str, now: int) -> JobStatus:
         """Make a finished job pending again."""
-        del now  # until requeue can be delayed, nothing in the row depends on it
 
         def again(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
+            self._take_key_again(transaction, seq, now)
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)
             transaction.run(suspect.REMOVE, seq)
+            release_after(transaction, self._array([seq]), now)
             return status
 
         return self._write(again)
@@ -177,7 +211,7 @@ class SQLStorage(Transacting):
         dead = self._read(partial(find_dead, self._is_ended, now if by_lease else 0))
         if not dead:
             return []
-        return self._write(partial(rescue_all, dead, now, max_deaths))
+        return self._write(partial(rescue_all, dead, now, max_deaths, self._array))
 
     def _show_alive(self, worker_id: int) -> bool:
         """Make it visible to others, for as long as this process lives, that the worker does.
@@ -194,15 +228,30 @@ class SQLStorage(Transacting):
         """Whether the worker's process has surely ended."""
         raise NotImplementedError
 
-    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
-        """Insert jobs with their payloads and tags."""
+    def _next_seq(self, transaction: Transaction, count: int) -> int:
+        """Return the first of `count` seqs that nobody else gets."""
         raise NotImplementedError
 
-    def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
+    def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         own_ids = [new.id for new in jobs if new.has_own_id]
         if own_ids:
             jobs = self._without_existing(transaction, jobs, own_ids)
+        if any(new.conditions is not None for new in jobs):
+            return admit(transaction, jobs, self._insert)
         self._insert(transaction, jobs)
+        return _NOTHING
+
+    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> int:
+        first_seq = self._next_seq(transaction, len(jobs))
+        insert_jobs(transaction, jobs, first_seq)
+        return first_seq
+
+    def _take_key_again(self, transaction: Transaction, seq: int, now: int) -> None:
+        for (key,) in transaction.rows(unique.KEY_OF_JOB, seq):
+            holder = find_holder(transaction, key, now)
+            if holder is not None and holder.seq != seq:
+                raise DuplicateJobError(key, holder.id or "")
+            take_key(transaction, key, seq, holder.until if holder is not None else None)
 
     def _without_existing(self, transaction: Transaction, jobs: Sequence[NewJob], own_ids: List[str]) -> List[NewJob]:
         existing = {row[0] for row in transaction.rows(job.EXISTING_IDS, self._array(own_ids))}
@@ -222,14 +271,38 @@ class SQLStorage(Transacting):
         transaction: Transaction,
     ) -> Exchange:
         stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
-        transaction.run(job.PROMOTE, now)
+        if outcomes:
+            release_after(transaction, self._array([outcome.seq for outcome in outcomes]), now)
+        self._promote(transaction, now)
         if not wanted:
             return Exchange([], stale)
         if not transaction.rows(worker.IS_REGISTERED, worker_id):
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
+        rated = RatedClaim(transaction, self._array, wanted, now)
+        rated.release()
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
-        return Exchange(self._claim(transaction, worker_id, wanted, now), stale, suspect=suspect_job)
+        claimed = self._claim(transaction, worker_id, wanted, now)
+        rated.settle()
+        unlimited = self._take_unlimited(transaction, claimed, wanted.limited) if wanted.limited and claimed else ()
+        return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited)
+
+    def _take_unlimited(
+        self, transaction: Transaction, claimed: List[ClaimedJob], limited: Sequence[str]
+    ) -> List[ClaimedJob]:
+        """Take those out of `claimed` that have no limit, although their function has one."""
+        seqs = self._array([job.seq for job in claimed if job.function in limited])
+        unlimited = {seq for (seq,) in transaction.rows(group.WITHOUT_LIMITS, seqs)}
+        taken = [job for job in claimed if job.seq in unlimited]
+        if taken:
+            claimed[:] = [job for job in claimed if job.seq not in unlimited]
+        return taken
+
+    def _promote(self, transaction: Transaction, now: int) -> None:
+        promoted = transaction.rows(job.PROMOTE, now)
+        limited = [seq for seq, group_key, rate_key in promoted if group_key is not None or rate_key is not None]
+        if limited:
+            release_after(transaction, self._array(limited), now)
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Callable, Deque, List, Optional, Sequence
+from typing import Callable, Deque, List, Mapping, Optional, Sequence
 
 from sqlite_job.core.jobs import NewJob
 
 # One transaction holds the write lock for a few milliseconds at most: about 100,000 small inserts take a second.
 _MOST_JOBS = 1_000
 
-Write = Callable[[Sequence[NewJob]], None]
+Write = Callable[[Sequence[NewJob]], Mapping[str, str]]
 
 
 class _Ticket:
     """One caller's jobs on the way into a transaction, and the caller's place to sleep."""
 
-    __slots__ = ("bell", "error", "is_done", "jobs")
+    __slots__ = ("bell", "error", "existing", "is_done", "jobs")
 
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self.jobs = jobs
         self.is_done = False
         self.error: Optional[BaseException] = None
+        self.existing: Mapping[str, str] = {}
         self.bell: Optional[threading.Lock] = None
 
     def sleep(self) -> None:
@@ -47,8 +48,8 @@ class GroupCommit:
         self._waiting: Deque[_Ticket] = deque()
         self._has_leader = False
 
-    def submit(self, jobs: Sequence[NewJob], write: Write) -> None:
-        """Store the jobs with `write`, in one transaction; returns after its commit, or raises its error."""
+    def submit(self, jobs: Sequence[NewJob], write: Write) -> Mapping[str, str]:
+        """Store the jobs with `write`, in one transaction; returns after its commit what `write` did, or raises."""
         ticket = _Ticket(jobs)
         if not self._leads(ticket):
             self._wait(ticket)
@@ -56,6 +57,7 @@ class GroupCommit:
             self._lead(write)
         if ticket.error is not None:
             raise ticket.error
+        return ticket.existing
 
     def _leads(self, ticket: _Ticket) -> bool:
         with self._mutex:
@@ -113,15 +115,18 @@ def _write_group(group: List[_Ticket], write: Write) -> None:
         _write_one(group[0], write)
         return
     try:
-        write([job for ticket in group for job in ticket.jobs])
+        existing = write([job for ticket in group for job in ticket.jobs])
     except BaseException:  # noqa: BLE001 - told apart below
         # One caller's rows must not fail another's: each gets its own transaction, and its own error.
         for ticket in group:
             _write_one(ticket, write)
+        return
+    for ticket in group:
+        ticket.existing = existing
 
 
 def _write_one(ticket: _Ticket, write: Write) -> None:
     try:
-        write(ticket.jobs)
+        ticket.existing = write(ticket.jobs)
     except BaseException as error:  # noqa: BLE001 - raised where it belongs, in submit
         ticket.error = error

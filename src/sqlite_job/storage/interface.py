@@ -6,7 +6,7 @@ is safe to call from any thread, and raises a `DatabaseError` when the database 
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
@@ -16,26 +16,28 @@ from sqlite_job.core.states import JobStatus
 class Wanted(NamedTuple):
     """What a worker may claim: queues in strict order, functions it has, and how many jobs.
 
-    `takes_suspect`: also one job whose last worker died while it held it.
+    `takes_suspect`: also one job whose last worker died while it held it. `limited`: the functions that have a limit.
     """
 
     queues: Tuple[str, ...]
     functions: Tuple[str, ...]
     room: int
     takes_suspect: bool = False
+    limited: Tuple[str, ...] = ()
 
 
 class Exchange(NamedTuple):
     """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing.
 
-    `suspect` is a claimed job, too: one to be run alone. `is_expelled`: the worker is not registered any more, so that
-    nothing was claimed.
+    `suspect` is a claimed job, too: one to be run alone. And so are those in `unlimited`: their functions have a limit
+    that they do not know of. `is_expelled`: the worker is not registered any more, so that nothing was claimed.
     """
 
     claimed: List[ClaimedJob]
     stale: List[Outcome]
     is_expelled: bool = False
     suspect: Optional[ClaimedJob] = None
+    unlimited: Sequence[ClaimedJob] = ()
 
 
 class Peek(NamedTuple):
@@ -110,11 +112,16 @@ class Storage(Protocol):
         """The path or URL, fit to be shown."""
         ...
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+    def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store all of the jobs in one transaction, or none; returns after the commit.
 
-        A job with an id of the caller's own that exists already is left as it is.
+        A job with an id of the caller's own that exists already is left as it is. One whose unique key another job has
+        is not stored: returned is the id of that one for each of them. Raises DuplicateJobError where that was wanted.
         """
+        ...
+
+    def expire(self, now: int) -> int:
+        """Cancel jobs that have expired and do not run, with reason "expired", some at a time; returns how many."""
         ...
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:

@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from sqlite_job.core.jobs import RescuedJob
 from sqlite_job.core.outcomes import Died, FailureReport
+from sqlite_job.storage.limiting import Array, release_after
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import job, worker
 from sqlite_job.storage.transaction import Transaction
@@ -31,22 +32,26 @@ def find_dead(is_ended: Callable[[int], bool], now: int, transaction: Transactio
     return dead + [Dead(worker_id, None) for worker_id in holders - set(leases)]
 
 
-def rescue_all(dead: Sequence[Dead], now: int, max_deaths: int, transaction: Transaction) -> List[RescuedJob]:
+def rescue_all(
+    dead: Sequence[Dead], now: int, max_deaths: int, array: Array, transaction: Transaction
+) -> List[RescuedJob]:
     """Free the jobs of these workers, unless somebody was quicker or a worker woke up; returns the jobs."""
     rescued: List[RescuedJob] = []
     for worker_id, lease_until in dead:
         # Somebody else may have been quicker, or the worker may have woken up and renewed its lease.
         if lease_until is None or transaction.run(worker.BURY, worker_id, lease_until):
-            rescued += _rescue_from(worker_id, now, max_deaths, transaction)
+            rescued += _rescue_from(worker_id, now, max_deaths, array, transaction)
     return rescued
 
 
-def _rescue_from(worker_id: int, now: int, max_deaths: int, transaction: Transaction) -> List[RescuedJob]:
+def _rescue_from(worker_id: int, now: int, max_deaths: int, array: Array, transaction: Transaction) -> List[RescuedJob]:
     rescued = []
-    for seq, claim_number, tries, deaths, started_at, job_id, function in transaction.rows(job.HELD, worker_id):
+    held = transaction.rows(job.HELD, worker_id)
+    for seq, claim_number, tries, deaths, started_at, job_id, function in held:
         is_final = deaths + 1 >= max_deaths
         message = f"worker {worker_id} died, or was cut off, while it held this job"
         report = FailureReport(tries, "WorkerDied", message, "")
         settle_one(transaction, worker_id, Died(started_at, now, seq, claim_number, report, is_final), now)
         rescued.append(RescuedJob(job_id, function, deaths + 1, worker_id, is_final))
+    release_after(transaction, array([row[0] for row in held]), now)
     return rescued

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict
 
-from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Outcome, Retried, Returned, Snoozed
-from sqlite_job.storage.sql import failure, job, result, suspect
+from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Limited, Outcome, Retried, Returned, Snoozed
+from sqlite_job.storage.limiting import note_rate
+from sqlite_job.storage.sql import failure, group, job, result, suspect
 from sqlite_job.storage.transaction import Transaction
 
 
@@ -78,6 +79,15 @@ def _die(transaction: Transaction, worker_id: int, died: Died) -> bool:
     return True
 
 
+def _limit(transaction: Transaction, _worker_id: int, limited: Limited) -> bool:
+    conditions = limited.conditions
+    limits = (conditions.group_key, conditions.group_limit, conditions.rate_key)
+    if not transaction.run(group.LIMIT, *limits, limited.seq, limited.claim_number):
+        return False
+    note_rate(transaction, conditions)
+    return True
+
+
 _SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
     Completed: _complete,
     Failed: _fail,
@@ -86,6 +96,7 @@ _SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
     Cancelled: _cancel,
     Died: _die,
     Returned: _return,
+    Limited: _limit,
 }
 
-_MAY_WAIT_AGAIN = frozenset({Retried, Snoozed, Died, Returned})
+_MAY_WAIT_AGAIN = frozenset({Retried, Snoozed, Died, Returned, Limited})

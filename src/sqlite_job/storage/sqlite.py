@@ -10,12 +10,11 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from typing import Any, Callable, Deque, List, Optional, Sequence, TypeVar
+from typing import Any, Callable, Deque, List, Mapping, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from sqlite_job.core.clock import elapsed, pause
-from sqlite_job.core.context import parse_tags
 from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseReplacedError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
@@ -28,7 +27,7 @@ from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import check_candidate, prepare_file
-from sqlite_job.storage.sql import job, payload, tag
+from sqlite_job.storage.sql import job
 from sqlite_job.storage.sqlite_connection import (
     check_version,
     connect,
@@ -87,10 +86,10 @@ class SqliteStorage(SQLStorage):
         """The path."""
         return self._path
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+    def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store jobs, sharing a commit with other threads; refused while the disk is nearly full."""
         self._free_space.require()
-        self._group_commit.submit(jobs, self._write_jobs)
+        return self._group_commit.submit(jobs, self._write_jobs)
 
     def watch(self) -> CommitWatcher:
         """Return a new watcher of this file."""
@@ -279,8 +278,8 @@ class SqliteStorage(SQLStorage):
         else:
             self._checkpoint_at = _CHECKPOINT_BYTES if is_long else max(size, _CHECKPOINT_BYTES)
 
-    def _write_jobs(self, jobs: Sequence[NewJob]) -> None:
-        self._write(lambda transaction: self._enqueue(transaction, jobs))
+    def _write_jobs(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
+        return self._write(lambda transaction: self._enqueue(transaction, jobs))
 
     def _show_alive(self, worker_id: int) -> bool:
         return self._liveness.hold(worker_id)
@@ -291,20 +290,10 @@ class SqliteStorage(SQLStorage):
     def _is_ended(self, worker_id: int) -> bool:
         return self._liveness.is_free(worker_id)
 
-    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> None:
-        if not jobs:
-            return
+    def _next_seq(self, transaction: Transaction, count: int) -> int:
+        del count  # inside a write transaction nobody else inserts
         last = transaction.rows(job.LAST_SEQ)
-        first = (last[0][0] if last else 0) + 1
-        numbered = list(enumerate(jobs, first))
-        transaction.insert(job.ENQUEUE, [new.job_row(seq) for seq, new in numbered if new.run_at is None])
-        scheduled = [new.job_row(seq) for seq, new in numbered if new.run_at is not None]
-        if scheduled:
-            transaction.insert(job.ENQUEUE_SCHEDULED, scheduled)
-        transaction.insert(payload.INSERT, [new.payload_row(seq) for seq, new in numbered])
-        tags = [(label, seq) for seq, new in numbered if new.tags for label in parse_tags(new.tags)]
-        if tags:
-            transaction.insert(tag.INSERT, tags)
+        return int(last[0][0]) + 1 if last else 1
 
     def _array(self, values: Sequence[Any]) -> str:
         return json.dumps(values)

@@ -11,6 +11,7 @@ from sqlite_job.core.events import (
     Event,
     FunctionUnknown,
     JobsClaimed,
+    JobsExpired,
     JobsRescued,
     JobsSettled,
     JobStuck,
@@ -119,6 +120,10 @@ def _rescued(event: JobsRescued) -> None:
             logger.error("Failed %s %s: its worker died %d times", job.function, job.id, job.deaths)
 
 
+def _expired(event: JobsExpired) -> None:
+    logger.warning("Cancelled %s not started before expiring", _count(event.jobs, "job"))
+
+
 def _expelled(event: WorkerExpelled) -> None:
     logger.warning(
         "Worker %d was silent for longer than its lease and its jobs were given to others; it goes on as worker %d",
@@ -211,6 +216,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     JobsClaimed: _claimed,
     OutcomesStale: _stale,
     JobsRescued: _rescued,
+    JobsExpired: _expired,
     JobStuck: _stuck,
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,

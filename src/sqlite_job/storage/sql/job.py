@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, column, delete, exists, func, literal_column, select, table, update
+from sqlalchemy import and_, case, column, delete, exists, func, literal_column, or_, select, table, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
@@ -12,23 +12,41 @@ from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
 from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag
 
-_PENDING = status_literal(JobStatus.PENDING)
-_SCHEDULED = status_literal(JobStatus.SCHEDULED)
-_RUNNING = status_literal(JobStatus.RUNNING)
+PENDING = status_literal(JobStatus.PENDING)
+SCHEDULED = status_literal(JobStatus.SCHEDULED)
+BLOCKED = status_literal(JobStatus.BLOCKED)
+RUNNING = status_literal(JobStatus.RUNNING)
 _COMPLETED = status_literal(JobStatus.COMPLETED)
 _FAILED = status_literal(JobStatus.FAILED)
-_CANCELLED = status_literal(JobStatus.CANCELLED)
-_NULL: Any = literal_column("NULL")
+CANCELLED = status_literal(JobStatus.CANCELLED)
+NULL: Any = literal_column("NULL")
 
 # The fence: a write about a running job holds only while this claim of it does.
-_FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_number == given("claim_number"))
+FENCE = and_(job.c.seq == given("seq"), job.c.status == RUNNING, job.c.claim_number == given("claim_number"))
 
 # In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
 _NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
 
-ENQUEUE = Insert(job, *_NEW, status=_PENDING)
+ENQUEUE = Insert(job, *_NEW, status=PENDING)
 
-ENQUEUE_SCHEDULED = Insert(job, *_NEW, status=_SCHEDULED)
+ENQUEUE_SCHEDULED = Insert(job, *_NEW, status=SCHEDULED)
+
+# In the order of NewJob.conditional_row, which is the table's.
+_CONDITIONAL = (
+    *_NEW[:7],
+    "expires_at",
+    *_NEW[7:],
+    "unique_key",
+    "group_key",
+    "group_limit",
+    "rate_key",
+)
+
+ENQUEUE_CONDITIONAL = {
+    JobStatus.PENDING: Insert(job, *_CONDITIONAL, status=PENDING),
+    JobStatus.SCHEDULED: Insert(job, *_CONDITIONAL, status=SCHEDULED),
+    JobStatus.BLOCKED: Insert(job, *_CONDITIONAL, status=BLOCKED),
+}
 
 # AUTOINCREMENT's own record; inside a write transaction nobody else moves it.
 _SEQUENCE = table("sqlite_sequence", column("name"), column("seq"))
@@ -38,8 +56,13 @@ EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))),
 
 # Index: claimable.
 _WAITING_FOR_US = and_(
-    job.c.queue == given("queue"), job.c.status == _PENDING, one_of(job.c.function, given("functions"))
+    job.c.queue == given("queue"),
+    job.c.status == PENDING,
+    one_of(job.c.function, given("functions")),
+    or_(job.c.expires_at.is_(None), job.c.expires_at > given("now")),
 )
+# Where a job goes that may start as far as its time is concerned: its limits, if it has some, decide on the rest.
+READY = case((and_(job.c.group_key.is_(None), job.c.rate_key.is_(None)), PENDING), else_=BLOCKED)
 _SUSPECTS = select(suspect.c.seq)
 
 _CLAIMABLE = (
@@ -65,7 +88,7 @@ def _claim(claimable: Any) -> Any:
         update(job)
         .where(job.c.seq.in_(claimable.with_for_update(skip_locked=True)))
         .values(
-            status=_RUNNING,
+            status=RUNNING,
             started_at=given("now"),
             worker_id=given("worker_id"),
             tries=job.c.tries + literal_column("1"),
@@ -83,6 +106,7 @@ def _claim(claimable: Any) -> Any:
             job.c.max_tries,
             job.c.timeout,
             job.c.deaths,
+            job.c.expires_at,
         )
     )
 
@@ -96,59 +120,70 @@ IS_CLAIMABLE = Statement(
     .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
     .limit(literal_column("1"))
     .offset(literal_column("0")),
-    *names("queue", "functions"),
+    *names("queue", "functions", "now"),
 )
 
-IS_SUSPECT_CLAIMABLE = Statement(_CLAIMABLE_SUSPECT, *names("queue", "functions"))
+IS_SUSPECT_CLAIMABLE = Statement(_CLAIMABLE_SUSPECT, *names("queue", "functions", "now"))
 
 # Index: claimable. Scans what waits for others, so only an idle worker asks, and seldom.
 UNKNOWN_FUNCTIONS = Statement(
     select(job.c.function)
     .distinct()
-    .where(one_of(job.c.queue, given("queues")), job.c.status == _PENDING, ~one_of(job.c.function, given("functions")))
+    .where(one_of(job.c.queue, given("queues")), job.c.status == PENDING, ~one_of(job.c.function, given("functions")))
     .order_by(job.c.function),
     *names("queues", "functions"),
 )
 
-# Index: due.
+# Index: due. So many at a time that a claim does not wait long for it.
 PROMOTE = Statement(
-    update(job).where(job.c.status == _SCHEDULED, job.c.run_at <= given("now")).values(status=_PENDING),
+    update(job)
+    .where(
+        job.c.seq.in_(
+            select(job.c.seq)
+            .where(job.c.status == SCHEDULED, job.c.run_at <= given("now"))
+            .order_by(job.c.run_at)
+            .limit(literal_column("1000"))
+            .offset(literal_column("0"))
+        )
+    )
+    .values(status=READY)
+    .returning(job.c.seq, job.c.group_key, job.c.rate_key),
     *names("now"),
 )
 
 # Index: due.
-NEXT_RUN_AT = Statement(select(func.min(job.c.run_at)).where(job.c.status == _SCHEDULED))
+NEXT_RUN_AT = Statement(select(func.min(job.c.run_at)).where(job.c.status == SCHEDULED))
 
 COMPLETE = Statement(
     update(job)
-    .where(_FENCE)
-    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_COMPLETED, worker_id=_NULL),
+    .where(FENCE)
+    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_COMPLETED, worker_id=NULL),
     *names("started_at", "finished_at", "seq", "claim_number"),
 )
 
 FAIL = Statement(
     update(job)
-    .where(_FENCE)
-    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_FAILED, worker_id=_NULL),
+    .where(FENCE)
+    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_FAILED, worker_id=NULL),
     *names("started_at", "finished_at", "seq", "claim_number"),
 )
 
 RETRY = Statement(
     update(job)
-    .where(_FENCE)
-    .values(started_at=given("started_at"), run_at=given("run_at"), status=_SCHEDULED, worker_id=_NULL),
+    .where(FENCE)
+    .values(started_at=given("started_at"), run_at=given("run_at"), status=SCHEDULED, worker_id=NULL),
     *names("started_at", "run_at", "seq", "claim_number"),
 )
 
 # The try is given back: the job asked to wait, it did not fail.
 SNOOZE = Statement(
     update(job)
-    .where(_FENCE)
+    .where(FENCE)
     .values(
         started_at=given("started_at"),
         run_at=given("run_at"),
-        status=_SCHEDULED,
-        worker_id=_NULL,
+        status=SCHEDULED,
+        worker_id=NULL,
         tries=job.c.tries - literal_column("1"),
     ),
     *names("started_at", "run_at", "seq", "claim_number"),
@@ -156,13 +191,13 @@ SNOOZE = Statement(
 
 CANCEL_RUNNING = Statement(
     update(job)
-    .where(_FENCE)
+    .where(FENCE)
     .values(
         started_at=given("started_at"),
         finished_at=given("finished_at"),
         cancel_reason=given("reason"),
-        status=_CANCELLED,
-        worker_id=_NULL,
+        status=CANCELLED,
+        worker_id=NULL,
     ),
     *names("started_at", "finished_at", "reason", "seq", "claim_number"),
 )
@@ -173,13 +208,13 @@ CANCEL_WAITING = Statement(
         job.c.seq == given("seq"),
         job.c.status.in_([status_literal(status) for status in JobStatus if status in WAITING]),
     )
-    .values(status=_CANCELLED, finished_at=given("now"), cancel_reason=given("reason")),
+    .values(status=CANCELLED, finished_at=given("now"), cancel_reason=given("reason")),
     *names("now", "reason", "seq"),
 )
 
 REQUEST_CANCEL = Statement(
     update(job)
-    .where(job.c.seq == given("seq"), job.c.status == _RUNNING)
+    .where(job.c.seq == given("seq"), job.c.status == RUNNING)
     .values(cancel_requested_at=given("now"), cancel_reason=given("reason")),
     *names("now", "reason", "seq"),
 )
@@ -192,36 +227,39 @@ CANCEL_IF_REQUESTED = Statement(
         job.c.status.in_([status_literal(status) for status in JobStatus if status in WAITING]),
         job.c.cancel_requested_at.is_not(None),
     )
-    .values(status=_CANCELLED, finished_at=given("now")),
+    .values(status=CANCELLED, finished_at=given("now")),
     *names("now", "seq"),
 )
 
 # Index: held.
 CANCEL_REQUESTS = Statement(
     select(job.c.seq, job.c.cancel_reason).where(
-        job.c.status == _RUNNING,
+        job.c.status == RUNNING,
         job.c.worker_id == given("worker_id"),
         job.c.cancel_requested_at.is_not(None),
     ),
     *names("worker_id"),
 )
 
+# A job that was taken from its worker keeps its place in its group; its next start counts for its rate.
+_AGAIN = case((job.c.rate_key.is_(None), PENDING), else_=BLOCKED)
+
 # The try is given back: the job did not run, or not to its end.
 RETURN = Statement(
     update(job)
-    .where(_FENCE)
-    .values(status=_PENDING, started_at=_NULL, worker_id=_NULL, tries=job.c.tries - literal_column("1")),
+    .where(FENCE)
+    .values(status=_AGAIN, started_at=NULL, worker_id=NULL, tries=job.c.tries - literal_column("1")),
     *names("seq", "claim_number"),
 )
 
 # A death counts as a death, not as a try: an exception is final by max_tries, a power cut is not.
 RESCUE = Statement(
     update(job)
-    .where(_FENCE)
+    .where(FENCE)
     .values(
-        status=_PENDING,
-        started_at=_NULL,
-        worker_id=_NULL,
+        status=_AGAIN,
+        started_at=NULL,
+        worker_id=NULL,
         tries=job.c.tries - literal_column("1"),
         deaths=job.c.deaths + literal_column("1"),
     ),
@@ -230,23 +268,23 @@ RESCUE = Statement(
 
 FAIL_DEAD = Statement(
     update(job)
-    .where(_FENCE)
+    .where(FENCE)
     .values(
         status=_FAILED,
         finished_at=given("now"),
-        worker_id=_NULL,
+        worker_id=NULL,
         deaths=job.c.deaths + literal_column("1"),
     ),
     *names("now", "seq", "claim_number"),
 )
 
 # Index: held.
-HOLDERS = Statement(select(job.c.worker_id).distinct().where(job.c.status == _RUNNING))
+HOLDERS = Statement(select(job.c.worker_id).distinct().where(job.c.status == RUNNING))
 
 # Index: held.
 HELD = Statement(
     select(job.c.seq, job.c.claim_number, job.c.tries, job.c.deaths, job.c.started_at, job.c.id, job.c.function)
-    .where(job.c.status == _RUNNING, job.c.worker_id == given("worker_id"))
+    .where(job.c.status == RUNNING, job.c.worker_id == given("worker_id"))
     .order_by(job.c.seq),
     *names("worker_id"),
 )
@@ -257,19 +295,20 @@ REQUEUE = Statement(
         job.c.seq == given("seq"), job.c.status.in_([status_literal(status) for status in JobStatus if status in FINAL])
     )
     .values(
-        status=_PENDING,
-        run_at=_NULL,
-        started_at=_NULL,
-        finished_at=_NULL,
-        cancel_requested_at=_NULL,
-        cancel_reason=_NULL,
+        status=READY,
+        run_at=NULL,
+        expires_at=NULL,
+        started_at=NULL,
+        finished_at=NULL,
+        cancel_requested_at=NULL,
+        cancel_reason=NULL,
         tries=literal_column("0"),
         deaths=literal_column("0"),
     ),
     *names("seq"),
 )
 
-DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != _RUNNING), *names("seq"))
+DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != RUNNING), *names("seq"))
 
 STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))
 
@@ -290,7 +329,7 @@ COUNT_WITHOUT_PAYLOAD = Statement(
 )
 
 # Index: held. For an examination: how many jobs each worker holds.
-COUNT_HELD = Statement(select(job.c.worker_id, func.count()).where(job.c.status == _RUNNING).group_by(job.c.worker_id))
+COUNT_HELD = Statement(select(job.c.worker_id, func.count()).where(job.c.status == RUNNING).group_by(job.c.worker_id))
 
 _LATEST_FAILURE = (
     select(func.max(failure.c.claim_number)).where(failure.c.seq == job.c.seq).correlate(job).scalar_subquery()

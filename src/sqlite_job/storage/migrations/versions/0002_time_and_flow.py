@@ -54,8 +54,9 @@ def _extend_job() -> None:
     op.add_column("sqlitejob_job", sa.Column("group_limit", _BIG))
     op.add_column("sqlitejob_job", sa.Column("rate_key", sa.Text))
     _create_partial("expiring", ["expires_at"], where="expires_at IS NOT NULL AND finished_at IS NULL")
-    _create_partial("group", ["group_key", "status", "seq"], where="group_key IS NOT NULL AND finished_at IS NULL")
-    _create_partial("blocked", ["rate_key", "seq"], where="status = 'blocked'")
+    _create_partial("grouped", ["group_key", "status", "seq"], where="group_key IS NOT NULL AND finished_at IS NULL")
+    _create_partial("rated", ["rate_key", "status", "seq"], where="rate_key IS NOT NULL AND finished_at IS NULL")
+    _create_partial("blocked", ["seq"], where="status = 'blocked'")
 
 
 def _create_limits() -> None:
@@ -76,6 +77,7 @@ def _create_limits() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+    _create_partial("rate_next", ["next_at"], where="next_at IS NOT NULL", table="sqlitejob_rate")
     op.create_table(
         "sqlitejob_start",
         sa.Column("rate_key", sa.Text, primary_key=True),
@@ -112,7 +114,5 @@ def _create_schedule() -> None:
     op.create_index("sqlitejob_schedule_due", "sqlitejob_schedule", ["next_at"])
 
 
-def _create_partial(name: str, columns: list, where: str) -> None:  # type: ignore[type-arg]
-    op.create_index(
-        f"sqlitejob_{name}", "sqlitejob_job", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
-    )
+def _create_partial(name: str, columns: list, where: str, table: str = "sqlitejob_job") -> None:  # type: ignore[type-arg]
+    op.create_index(f"sqlitejob_{name}", table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))

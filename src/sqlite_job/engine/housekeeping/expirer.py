@@ -1,0 +1,25 @@
+"""Cancel jobs that were not started in time."""
+
+from __future__ import annotations
+
+from sqlite_job.core.clock import Clock
+from sqlite_job.core.events import Events, JobsExpired
+from sqlite_job.storage.interface import Storage
+
+
+class Expirer:
+    """A service that looks each second for jobs that have expired; no worker starts them meanwhile."""
+
+    every_seconds = 1.0
+
+    def __init__(self, storage: Storage, *, clock: Clock, events: Events) -> None:
+        """Take what it works with."""
+        self._storage = storage
+        self._clock = clock
+        self._events = events
+
+    def tick(self) -> None:
+        """Look once; of very many the rest is left for the next look."""
+        expired = self._storage.expire(self._clock.now())
+        if expired:
+            self._events.emit(JobsExpired(expired))

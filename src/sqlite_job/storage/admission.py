@@ -1,0 +1,111 @@
+"""Admit new jobs: those whose unique key another one has are not stored, or take the place of that one."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, NamedTuple, Optional, Sequence
+
+from sqlite_job.core.errors import DuplicateJobError
+from sqlite_job.core.jobs import Conditions, NewJob
+from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.limiting import register_limits
+from sqlite_job.storage.sql import group, unique
+from sqlite_job.storage.transaction import Transaction
+
+Insert = Callable[[Transaction, Sequence[NewJob]], int]
+
+
+class Holder(NamedTuple):
+    """The job that has a unique key; without id and status it was deleted, and its window goes on."""
+
+    seq: int
+    until: Optional[int]
+    id: Optional[str]
+    status: Optional[JobStatus]
+    group_key: Optional[str]
+
+
+def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> Dict[str, str]:
+    """Store jobs that have conditions, among others that have none; `insert` returns the first seq.
+
+    Returns the id of the existing job for each that was not stored. Raises DuplicateJobError.
+    """
+    existing: Dict[str, str] = {}
+    if any(new.conditions is not None and new.conditions.unique_key is not None for new in jobs):
+        # One after the other: each may meet the one before it.
+        for new in jobs:
+            found = _admit_one(transaction, new, insert)
+            if found is not None:
+                existing[new.id] = found
+        return existing
+    insert(transaction, jobs)
+    register_limits(transaction, jobs, jobs[0].created_at)
+    return existing
+
+
+def find_holder(transaction: Transaction, key: str, now: int) -> Optional[Holder]:
+    """Return who has a key now: a job that has not finished, or one whose window has not passed."""
+    for seq, until, job_id, status, group_key in transaction.rows(unique.HOLDER, key):
+        holder = Holder(seq, until, job_id, None if status is None else JobStatus(status), group_key)
+        is_unfinished = holder.status is not None and not holder.status.is_final
+        return holder if is_unfinished or (until is not None and until > now) else None
+    return None
+
+
+def take_key(transaction: Transaction, key: str, seq: int, until: Optional[int]) -> None:
+    """Give a key to a job."""
+    transaction.run(unique.FREE, key)
+    transaction.insert(unique.TAKE, [(key, seq, until)])
+
+
+def _admit_one(transaction: Transaction, new: NewJob, insert: Insert) -> Optional[str]:
+    conditions = new.conditions
+    if conditions is None or conditions.unique_key is None:
+        insert(transaction, (new,))
+        register_limits(transaction, (new,), new.created_at)
+        return None
+    holder = find_holder(transaction, conditions.unique_key, new.created_at)
+    if holder is not None:
+        if conditions.on_conflict == "raise" or holder.id is None:
+            raise DuplicateJobError(conditions.unique_key, holder.id or "")
+        if conditions.on_conflict == "existing" or holder.status is None or holder.status.is_final:
+            return holder.id
+        if holder.status is not JobStatus.RUNNING:
+            _replace(transaction, holder, new)
+            return holder.id
+        new = _follow(transaction, holder.seq, new, conditions)
+    seq = insert(transaction, (new,))
+    until = None if conditions.unique_for is None else new.created_at + conditions.unique_for
+    take_key(transaction, conditions.unique_key, seq, until)
+    register_limits(transaction, (new,), new.created_at)
+    return None
+
+
+def _replace(transaction: Transaction, holder: Holder, new: NewJob) -> None:
+    """Give a waiting job the arguments, the time and the limits of the new one."""
+    conditions = new.conditions or Conditions()
+    if holder.group_key == _followers_of(conditions) and conditions.group_key is None:
+        # It waits for the end of a running one, and goes on to do so.
+        conditions = conditions._replace(group_key=holder.group_key, group_limit=1)
+        new = new._replace(conditions=conditions)
+    limits = (conditions.expires_at, conditions.group_key, conditions.group_limit, conditions.rate_key)
+    transaction.run(unique.REPLACE_PAYLOAD, new.codec, new.args, new.preview, holder.seq)
+    if new.run_at is not None:
+        transaction.run(unique.REPLACE_FOR_LATER, new.run_at, *limits, holder.seq)
+    else:
+        transaction.run(unique.REPLACE_FOR_NOW, None, *limits, holder.seq)
+        transaction.run(unique.MAKE_READY, holder.seq)
+    register_limits(transaction, (new,), new.created_at)
+
+
+def _follow(transaction: Transaction, running: int, new: NewJob, conditions: Conditions) -> NewJob:
+    """Let the new job wait for the end of the running one, which cannot be given new arguments any more."""
+    if conditions.group_key is not None:
+        return new
+    group_key = _followers_of(conditions)
+    transaction.run(group.JOIN, group_key, running)
+    return new._replace(conditions=conditions._replace(group_key=group_key, group_limit=1))
+
+
+def _followers_of(conditions: Conditions) -> str:
+    # Not a key that a user may choose: names have no control characters.
+    return f"unique\x1f{conditions.unique_key}"

@@ -1,0 +1,120 @@
+"""Keep limits: release blocked jobs when their group has room, and when their rate allows another start.
+
+Every place is read from the jobs' own rows and from the starts that were recorded, inside the write transaction that
+changes them: nothing stays taken after a crash, and no two workers count apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+
+from sqlite_job.core.jobs import Conditions, NewJob
+from sqlite_job.storage.interface import Wanted
+from sqlite_job.storage.sql import group, rate
+from sqlite_job.storage.statement import Row
+from sqlite_job.storage.transaction import Transaction
+
+Array = Callable[[Sequence[Any]], Any]
+
+# How many rates are looked at in one turn of a worker.
+_MOST_RATES = 100
+
+
+def register_limits(transaction: Transaction, jobs: Iterable[NewJob], now: int) -> None:
+    """After these jobs were inserted: note their rates, and release what may start at once."""
+    groups: Dict[str, None] = {}
+    for new in jobs:
+        conditions = new.conditions
+        if conditions is None:
+            continue
+        note_rate(transaction, conditions)
+        if conditions.rate_key is not None and new.run_at is None:
+            transaction.run(rate.TOUCH, now, conditions.rate_key)
+        if conditions.group_key is not None and new.run_at is None:
+            groups[conditions.group_key] = None
+    for group_key in groups:
+        release_group(transaction, group_key, now)
+
+
+def release_group(transaction: Transaction, group_key: str, now: int) -> None:
+    """Release as many of a group as there is room for."""
+    while transaction.run(group.RELEASE, group_key):
+        pass
+    for (rate_key,) in transaction.rows(group.RATE_OF_NEXT, group_key):
+        if rate_key is not None:
+            transaction.run(rate.TOUCH, now, rate_key)
+
+
+def release_after(transaction: Transaction, seqs: Any, now: int) -> None:
+    """Release what waited for these jobs (an array) to end, and have them looked at again if they wait themselves."""
+    if not transaction.rows(group.IS_ANY_BLOCKED):
+        return
+    groups = [key for (key,) in transaction.rows(group.OF_JOBS, seqs)]
+    # Each frees one place at most, and RELEASE itself looks whether there is one.
+    transaction.many(group.RELEASE, [(key,) for key in groups])
+    for key in dict.fromkeys(groups):
+        for (rate_key,) in transaction.rows(group.RATE_OF_NEXT, key):
+            if rate_key is not None:
+                transaction.run(rate.TOUCH, now, rate_key)
+    for (rate_key,) in transaction.rows(rate.OF_JOBS, seqs):
+        transaction.run(rate.TOUCH, now, rate_key)
+
+
+class RatedClaim:
+    """One worker's claim, as far as rates are concerned: `release` before it, and `settle` after it."""
+
+    def __init__(self, transaction: Transaction, array: Array, wanted: Wanted, now: int) -> None:
+        """Take what the worker may claim; `array` makes one parameter of several values."""
+        self._transaction = transaction
+        self._array = array
+        self._wanted = wanted
+        self._now = now
+        self._released: List[int] = []
+        self._rates: List[Row] = []
+
+    def release(self) -> None:
+        """Release what may start now, no more than there is room for."""
+        if not self._transaction.rows(group.IS_ANY_BLOCKED):
+            return
+        self._rates = self._transaction.rows(rate.DUE, self._now, *self._places(), _MOST_RATES)
+        for key, starts, per in self._rates:
+            counted = self._transaction.rows(rate.COUNT_STARTS, key, self._now - per)[0][0]
+            most = min(starts - counted, self._wanted.room - len(self._released))
+            if most > 0:
+                # One by one: the first of a group may take the place that the second was found to have.
+                candidates = self._candidates(key, most)
+                self._released += [seq for (seq,) in candidates if self._transaction.run(rate.RELEASE, seq)]
+
+    def settle(self) -> None:
+        """Record the starts, block again what was not claimed, and say when to look next."""
+        if self._released:
+            started = self._transaction.rows(rate.STARTED_OF, self._array(self._released))
+            self._transaction.insert(rate.RECORD_START, [(key, self._now, seq) for key, seq in started])
+            if len(started) < len(self._released):
+                self._transaction.run(rate.BLOCK, self._array(self._released))
+        for key, starts, per in self._rates:
+            self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
+            self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)
+
+    def _next_at(self, key: str, starts: int, per: int) -> Optional[int]:
+        latest = self._transaction.rows(rate.NTH_LATEST_START, key, starts - 1)
+        if latest and latest[0][0] + per > self._now:
+            return int(latest[0][0] + per)
+        # Those that wait for their groups do not count: when one of them is next, its rate is touched.
+        return self._now if self._candidates(key, 1) else None
+
+    def _candidates(self, key: str, most: int) -> List[Row]:
+        return self._transaction.rows(rate.CANDIDATES, key, *self._places(), self._now, most)
+
+    def _places(self) -> Tuple[Any, Any]:
+        return self._array(self._wanted.queues), self._array(self._wanted.functions)
+
+
+def note_rate(transaction: Transaction, conditions: Conditions) -> None:
+    """Remember what the newest job under a rate says of it."""
+    key = conditions.rate_key
+    if key is None:
+        return
+    allowed = (conditions.rate_starts, conditions.rate_per)
+    if not transaction.run(rate.ALLOW, *allowed, key):
+        transaction.insert(rate.INSERT, [(key, *allowed, None)])
