@@ -7,7 +7,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence
 from sqlite_job.core.errors import DuplicateJobError
 from sqlite_job.core.jobs import Conditions, NewJob
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.limiting import register_limits
+from sqlite_job.storage.limiting import register_limits, release_group
 from sqlite_job.storage.sql import group, unique
 from sqlite_job.storage.transaction import Transaction
 
@@ -95,6 +95,9 @@ def _replace(transaction: Transaction, holder: Holder, new: NewJob) -> None:
         transaction.run(unique.REPLACE_FOR_NOW, None, *limits, holder.seq)
         transaction.run(unique.MAKE_READY, holder.seq)
     register_limits(transaction, (new,), new.created_at)
+    if holder.group_key is not None:
+        # It may have had a place there.
+        release_group(transaction, holder.group_key, new.created_at)
 
 
 def _follow(transaction: Transaction, running: int, new: NewJob, conditions: Conditions) -> NewJob:

@@ -49,13 +49,8 @@ def release_after(transaction: Transaction, seqs: Any, now: int) -> None:
     """Release what waited for these jobs (an array) to end, and have them looked at again if they wait themselves."""
     if not transaction.rows(group.IS_ANY_BLOCKED):
         return
-    groups = [key for (key,) in transaction.rows(group.OF_JOBS, seqs)]
-    # Each frees one place at most, and RELEASE itself looks whether there is one.
-    transaction.many(group.RELEASE, [(key,) for key in groups])
-    for key in dict.fromkeys(groups):
-        for (rate_key,) in transaction.rows(group.RATE_OF_NEXT, key):
-            if rate_key is not None:
-                transaction.run(rate.TOUCH, now, rate_key)
+    for key in {key for (key,) in transaction.rows(group.OF_JOBS, seqs)}:
+        release_group(transaction, key, now)
     for (rate_key,) in transaction.rows(rate.OF_JOBS, seqs):
         transaction.run(rate.TOUCH, now, rate_key)
 
@@ -89,7 +84,7 @@ class RatedClaim:
         """Record the starts, block again what was not claimed, and say when to look next."""
         if self._released:
             started = self._transaction.rows(rate.STARTED_OF, self._array(self._released))
-            self._transaction.insert(rate.RECORD_START, [(key, self._now, seq) for key, seq in started])
+            self._transaction.insert(rate.RECORD_START, [(key, self._now, *claim) for key, *claim in started])
             if len(started) < len(self._released):
                 self._transaction.run(rate.BLOCK, self._array(self._released))
         for key, starts, per in self._rates:

@@ -164,6 +164,7 @@ start = Table(
     Column("rate_key", Text, primary_key=True),
     Column("started_at", BIG, primary_key=True, autoincrement=False),
     Column("seq", BIG, primary_key=True, autoincrement=False),
+    Column("claim_number", BIG, primary_key=True, autoincrement=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

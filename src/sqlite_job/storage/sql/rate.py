@@ -76,11 +76,13 @@ BLOCK = Statement(
 )
 
 STARTED_OF = Statement(
-    select(job.c.rate_key, job.c.seq).where(one_of(job.c.seq, given("seqs")), job.c.status == RUNNING),
+    select(job.c.rate_key, job.c.seq, job.c.claim_number).where(
+        one_of(job.c.seq, given("seqs")), job.c.status == RUNNING
+    ),
     *names("seqs"),
 )
 
-RECORD_START = Insert(start, "rate_key", "started_at", "seq")
+RECORD_START = Insert(start, "rate_key", "started_at", "seq", "claim_number")
 
 COUNT_STARTS = Statement(
     select(func.count())

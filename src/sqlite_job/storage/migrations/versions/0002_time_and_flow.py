@@ -83,6 +83,7 @@ def _create_limits() -> None:
         sa.Column("rate_key", sa.Text, primary_key=True),
         sa.Column("started_at", _BIG, primary_key=True, autoincrement=False),
         sa.Column("seq", _BIG, primary_key=True, autoincrement=False),
+        sa.Column("claim_number", _BIG, primary_key=True, autoincrement=False),
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
