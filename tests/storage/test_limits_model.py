@@ -195,7 +195,8 @@ class Limits(RuleBasedStateMachine):
         if not hasattr(self, "storage"):
             return
         for rate, (allowed, per) in RATES.items():
-            free = self.count(f"status = 'blocked' AND rate_key = '{rate}' AND group_key IS NULL")
+            in_time = f"coalesce(expires_at > {self.now}, 1)"  # what has expired is cancelled with the next look
+            free = self.count(f"status = 'blocked' AND rate_key = '{rate}' AND group_key IS NULL AND {in_time}")
             if free:
                 (next_at,) = self.rows("SELECT next_at FROM sqlitejob_rate WHERE key = ?", rate)[0]
                 latest = sorted(self.starts[rate])[-allowed:]

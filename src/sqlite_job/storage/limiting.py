@@ -87,6 +87,8 @@ class RatedClaim:
             self._transaction.insert(rate.RECORD_START, [(key, self._now, *claim) for key, *claim in started])
             if len(started) < len(self._released):
                 self._transaction.run(rate.BLOCK, self._array(self._released))
+            # Others of their groups waited behind them.
+            release_after(self._transaction, self._array(self._released), self._now)
         for key, starts, per in self._rates:
             self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
             self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)
