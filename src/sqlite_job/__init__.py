@@ -40,6 +40,7 @@ from sqlite_job.core.errors import (
     UnknownFunctionError,
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.middleware import EnqueueContext, Middleware
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
@@ -70,6 +71,7 @@ __all__ = [
     "DatabaseUnusableError",
     "DecodeError",
     "EncodeError",
+    "EnqueueContext",
     "Inspector",
     "InvalidNameError",
     "InvalidOptionError",
@@ -83,6 +85,7 @@ __all__ = [
     "JobStateError",
     "JobStatus",
     "JobTimeoutError",
+    "Middleware",
     "NoCurrentJobError",
     "NotOurDatabaseError",
     "PayloadTooLargeError",
