@@ -185,9 +185,7 @@ def test_a_producer_without_settings_takes_middleware_of_its_own(database):
 
 
 def test_middleware_of_a_producer_is_checked_and_not_mixed_with_settings(database):
-    with pytest.raises(
-        InvalidOptionError, match=r"middleware has the class OnEnqueue; give an instance: OnEnqueue\(\)"
-    ):
+    with pytest.raises(InvalidOptionError, match=r"the class OnEnqueue; give an instance: OnEnqueue\(\)"):
         SQLiteJob(database=database, middleware=[OnEnqueue])
     with pytest.raises(InvalidOptionError, match="give settings or database, not both"):
         SQLiteJob("default", settings_of(database, echo), middleware=[change(priority=1)])
