@@ -16,7 +16,7 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src" / "sqlite_job"
 
 EDGES = {"cli", "dashboard", "contrib"}
-DOORS = {"connections", "operations", "settings", "worker", "inspection"} | EDGES
+DOORS = {"connections", "operations", "settings", "worker", "inspection", "events"} | EDGES
 INNER_ROOMS = {"core", "storage", "engine", "workflows", "telemetry", "testing"}
 ROOT = "the package root"  # which imports all doors
 STANDARD: Set[str] = set(getattr(sys, "stdlib_module_names", ()))

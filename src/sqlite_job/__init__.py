@@ -42,6 +42,7 @@ from sqlite_job.core.errors import (
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.limits import Limit, RateLimit
+from sqlite_job.core.middleware import EnqueueContext, Middleware
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
@@ -73,6 +74,7 @@ __all__ = [
     "DecodeError",
     "DuplicateJobError",
     "EncodeError",
+    "EnqueueContext",
     "Inspector",
     "InvalidNameError",
     "InvalidOptionError",
@@ -87,6 +89,7 @@ __all__ = [
     "JobStatus",
     "JobTimeoutError",
     "Limit",
+    "Middleware",
     "NoCurrentJobError",
     "NotOurDatabaseError",
     "PayloadTooLargeError",

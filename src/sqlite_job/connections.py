@@ -12,6 +12,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
     Union,
@@ -28,6 +29,14 @@ from sqlite_job.core.errors import (
 )
 from sqlite_job.core.ids import IdMaker
 from sqlite_job.core.jobs import NewJob
+from sqlite_job.core.middleware import (
+    AnyMiddleware,
+    EnqueueContext,
+    Middleware,
+    prepare,
+    takers_of_enqueue,
+    wrong_middleware,
+)
 from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
@@ -66,10 +75,12 @@ class SQLiteJob(Operations):
         serializer: Union[str, AnySerializer] = "pickle",
         durability: str = "full",
         allow_network_fs: bool = False,
+        middleware: Sequence[AnyMiddleware] = (),
     ) -> None:
         """Enqueue to `queue` by default, in the database of `settings`, or in `database`, or in the default one.
 
-        With settings, function names are checked at enqueue; serializer, durability and limits come from there.
+        With settings, function names are checked at enqueue; serializer, durability, limits and middleware come from
+        there.
         Nothing is opened before the first use. Raises InvalidNameError, InvalidOptionError, DatabaseUnavailableError.
         """
         self.queue = check_name(queue, "queue name")
@@ -78,10 +89,11 @@ class SQLiteJob(Operations):
         self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS, None))
         self._max_payload = WorkerSettings.max_payload
         self._previews: Optional[Previews] = Previews()
+        self._middleware: Tuple[Middleware, ...] = ()
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
-            if database is not None or serializer != "pickle" or durability != "full":
-                message = "give settings or database, not both; serializer and durability come from the settings, too"
+            if database is not None or serializer != "pickle" or durability != "full" or middleware:
+                message = "give settings or database, not both; what else a queue has comes from the settings, too"
                 raise InvalidOptionError(message)
             return
         if durability not in ("full", "normal"):
@@ -91,6 +103,10 @@ class SQLiteJob(Operations):
         self._allow_network_fs = allow_network_fs
         self._database = locate(default_database() if database is None else database)
         self._codecs = make_codecs(serializer)
+        problems = list(wrong_middleware(middleware))
+        if problems:
+            raise InvalidOptionError("; ".join(problems))
+        self._middleware = takers_of_enqueue(middleware)
 
     def with_options(
         self,
@@ -195,6 +211,7 @@ class SQLiteJob(Operations):
         self._codecs = settings.codecs
         self._max_payload = settings.max_payload
         self._previews = settings.previews
+        self._middleware = takers_of_enqueue(settings.middleware)
 
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -208,6 +225,8 @@ class SQLiteJob(Operations):
         options = self._options
         now = _clock.now()
         job_id = options.job_id or _make_id.made_at(now)
+        if self._middleware:
+            options = self._ask_middleware(job_id, resolved, args, kwargs)
         encoded = self._codecs.encode((args, kwargs), name, job_id)
         if len(encoded) > self._max_payload:
             raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
@@ -232,6 +251,24 @@ class SQLiteJob(Operations):
             options.job_id is not None,
             conditions,
         )
+
+    def _ask_middleware(
+        self, job_id: str, resolved: _Resolved, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> JobOptions:
+        """Return the options of this one job: those given, as the middleware leaves them."""
+        name, queue, priority = resolved[:3]
+        options = self._options
+        job = EnqueueContext(
+            job_id,
+            name,
+            args,
+            kwargs,
+            queue=options.queue or queue,
+            priority=priority if options.priority is None else options.priority,
+            tags=options.tags,
+            meta=options.meta,
+        )
+        return prepare(self._middleware, job, options)
 
     def _resolve(self, function: Union[str, Callable[..., Any]]) -> _Resolved:
         """Return a function's name, its queue, its priority, its parameters and its flow."""

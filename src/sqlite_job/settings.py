@@ -7,14 +7,24 @@ import os
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.errors import InvalidNameError, SettingsError
+from sqlite_job.core.events import Subscriber
 from sqlite_job.core.knobs import wrong_values
+from sqlite_job.core.middleware import AnyMiddleware, wrong_middleware
 from sqlite_job.core.names import check_name
 from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.redaction import Redact, hide_secrets
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
-from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, runs_as_coroutine
+from sqlite_job.core.tasks import (
+    RegisteredTask,
+    Registry,
+    Task,
+    as_exceptions,
+    as_task,
+    runs_as_coroutine,
+    wrong_on_failure,
+)
 from sqlite_job.storage.opening import Database, locate
 
 DEFAULT_DATABASE = "sqlite_job.db"
@@ -22,7 +32,7 @@ DATABASE_VARIABLE = "SQLITE_JOB_DATABASE"
 
 Hook = Optional[Callable[..., Any]]
 
-_HOOKS = ("on_startup", "on_shutdown", "on_job_start", "on_job_end")
+_HOOKS = ("on_startup", "on_shutdown", "on_job_start", "on_job_end", "on_failure")
 
 
 def default_database() -> str:
@@ -96,6 +106,9 @@ class WorkerSettings:
     redact: Optional[Redact] = None
     """What that text shows of a value: `redact(function, name, value)`; None hides what looks secret by its name."""
 
+    middleware: Sequence[AnyMiddleware] = ()
+    """What is done at each enqueue and around each call: Middleware objects, or functions that return a context."""
+
     on_startup: Hook = None
     """Called with the worker's state before the first job; what it puts there, jobs find in `current_job().state`."""
 
@@ -108,6 +121,12 @@ class WorkerSettings:
     on_job_end: Hook = None
     """Called with the job's context after each try."""
 
+    on_failure: Hook = None
+    """Called with the job's context and the failure, in the worker, once a job has failed for good."""
+
+    subscribers: Sequence[Subscriber] = ()
+    """Functions that are called with each event of a worker (`sqlite_job.events`)."""
+
     def __init__(self, database: Optional[Database] = None) -> None:
         """Check everything, and use `database` instead of the class's own when it is given."""
         name = type(self).__name__
@@ -117,6 +136,9 @@ class WorkerSettings:
             )
         self.redact = self._hook("redact")
         problems = [*self._misspelt(), *wrong_values(self), *self._wrong_hooks(), *self._wrong_functions()]
+        problems += wrong_middleware(
+            self.middleware, self.functions if isinstance(self.functions, (list, tuple)) else ()
+        )
         if database is None:
             database = self.database if self._is_own("database") else default_database()
         try:
@@ -155,7 +177,9 @@ class WorkerSettings:
     def _wrong_hooks(self) -> Iterator[str]:
         for name in _HOOKS:
             hook = self._hook(name)
-            if hook is not None and not callable(hook):
+            if hook is not None and name == "on_failure":
+                yield from wrong_on_failure(hook)
+            elif hook is not None and not callable(hook):
                 yield f"{name} is a function, not {hook!r}"
 
     def _wrong_functions(self) -> Iterator[str]:
@@ -205,6 +229,7 @@ class WorkerSettings:
             timeout=None if timeout is None else to_seconds(timeout),
             executor=options.executor or self.executor,
             flow=options.flow,
+            on_failure=options.on_failure or self._hook("on_failure"),
         )
 
     def _hook(self, name: str) -> Hook:
@@ -244,6 +269,4 @@ _NOT_YET: Tuple[str, ...] = (
     "capture_logs",
     "timezone",
     "schema",
-    "middleware",
-    "on_failure",
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Callable, Mapping, Optional
+from dataclasses import replace
+from typing import Callable, Dict, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.conditions import limits_of
 from sqlite_job.core.errors import SettingsError
 from sqlite_job.core.escaping import EscapedLines
 from sqlite_job.core.jobs import ClaimedJob, Conditions
+from sqlite_job.core.middleware import wrap
 from sqlite_job.core.retries import to_seconds
 from sqlite_job.core.tasks import RegisteredTask, Registry
 from sqlite_job.engine.executors import Executor, Report
@@ -19,10 +21,12 @@ from sqlite_job.engine.executors.frames import Message
 from sqlite_job.engine.executors.mixed import MixedExecutor
 from sqlite_job.engine.executors.processes import ProcessExecutor, ProcessOptions
 from sqlite_job.engine.executors.threads import ThreadExecutor
+from sqlite_job.engine.failure_reporter import FailureHooks, FailureReporter
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
+from sqlite_job.storage.interface import Storage
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -32,7 +36,7 @@ Stuck = Callable[[ClaimedJob], None]
 def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
     """Return what runs the jobs of these settings."""
     return Runner(
-        settings.registry.tasks,
+        _with_middleware(settings),
         settings.codecs,
         clock,
         state=hooks.state,
@@ -58,6 +62,26 @@ class LimitsOf:
         except (TypeError, ValueError) as error:
             _logger.warning("Run %s %s without its limits: %s", job.function, job.id, EscapedLines(str(error)))
             return None
+
+
+def make_failure_reporter(
+    settings: WorkerSettings, hooks: Hooks, runner: Runner, storage: Storage
+) -> Optional[FailureReporter]:
+    """Return what calls `on_failure`, or None where nobody wants to know."""
+    chosen = FailureHooks(
+        {name: task.on_failure for name, task in settings.registry.tasks.items()}, settings.hooks["on_failure"]
+    )
+    if chosen.default is None and not any(chosen.by_function.values()):
+        return None
+    return FailureReporter(chosen, context_of=runner.context_of, storage=storage, run_on_loop=hooks.run_on_loop)
+
+
+def _with_middleware(settings: WorkerSettings) -> Dict[str, RegisteredTask]:
+    # Once, and not at each job: where nothing wraps a function, it is called as it is.
+    return {
+        name: replace(task, function=wrap(task.function, settings.middleware, is_coroutine=task.is_coroutine))
+        for name, task in settings.registry.tasks.items()
+    }
 
 
 class Executors:

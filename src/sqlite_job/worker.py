@@ -6,15 +6,16 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Callable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar, Union, overload
 
 from sqlite_job.core.clock import Clock, SystemClock
 from sqlite_job.core.errors import InvalidNameError
-from sqlite_job.core.events import Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped
+from sqlite_job.core.events import Event, Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped, check_subscription
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors.coroutines import EventLoopThread
+from sqlite_job.engine.failure_reporter import FailureReporter
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.expirer import Expirer
@@ -27,7 +28,9 @@ from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
-from sqlite_job.wiring import Executors, LimitsOf, duration, make_runner
+from sqlite_job.wiring import Executors, LimitsOf, duration, make_failure_reporter, make_runner
+
+E = TypeVar("E", bound=Event)
 
 # Set by a supervisor in the environment of its workers.
 SUPERVISED_VARIABLE = "SQLITE_JOB_SUPERVISED"
@@ -57,13 +60,27 @@ class Worker:
             raise InvalidNameError(message)
         self._events = Events()
         self._events.subscribe(LogEvents())
+        for subscriber in self.settings.subscribers:
+            self._events.subscribe(subscriber)
         self._clock: Clock = SystemClock()
         self._engine: Optional[Engine] = None
+        self._failure_reporter: Optional[FailureReporter] = None
         self._must_stop = False
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Call `subscriber` with each event of this worker (`sqlite_job.core.events`)."""
-        self._events.subscribe(subscriber)
+    @overload
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]: ...
+    @overload
+    def subscribe(self, subscriber: Callable[[E], Any], kind: Type[E]) -> Callable[[], None]: ...
+
+    def subscribe(self, subscriber: Callable[..., Any], kind: Optional[Type[Any]] = None) -> Callable[[], None]:
+        """Call `subscriber` with each event of this worker, or with those of one class of `sqlite_job.events`.
+
+        It is called where the event happens, mostly in the worker's one loop: what takes long holds up all jobs. What
+        it raises is logged. Return a function that ends the subscription. Raises TypeError for what cannot be called,
+        or is no class of events.
+        """
+        check_subscription(subscriber, kind)
+        return self._events.subscribe(subscriber, kind)
 
     def run(self, *, burst: bool = False, max_jobs: Optional[int] = None) -> int:
         """Run jobs until SIGTERM, SIGINT or `stop()`; returns how many ran.
@@ -83,6 +100,8 @@ class Worker:
 
     def stop(self) -> None:
         """Make `run` end, from any thread or a signal handler; a second call does not wait for running jobs."""
+        if self._must_stop and self._failure_reporter is not None:
+            self._failure_reporter.hurry()
         self._must_stop = True
         engine = self._engine
         if engine is not None:
@@ -130,6 +149,8 @@ class Worker:
             hooks = Hooks(self.settings.hooks, loop)
             hooks.call("on_startup")
             stack.callback(hooks.call, "on_shutdown")
+            runner = make_runner(self.settings, hooks, self._clock)
+            self._report_failures(make_failure_reporter(self.settings, hooks, runner, storage), stack)
             registration = Registration(
                 storage,
                 self.queues,
@@ -141,7 +162,7 @@ class Worker:
             engine = self._make_engine(registration, watcher)
             executors = Executors(
                 self.settings,
-                make_runner(self.settings, hooks, self._clock),
+                runner,
                 engine.outbox.put,
                 self._clock,
                 stack=stack,
@@ -156,9 +177,16 @@ class Worker:
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
 
+    def _report_failures(self, reporter: Optional[FailureReporter], stack: contextlib.ExitStack) -> None:
+        self._failure_reporter = reporter
+        if reporter is not None:
+            stack.callback(reporter.close, duration(self.settings.shutdown_timeout))
+            stack.callback(self._events.subscribe(reporter))
+
     def _reset(self) -> None:
         """Make it ready for another run."""
         self._engine = None
+        self._failure_reporter = None
         self._must_stop = False
 
     def _open_storage(self) -> Storage:

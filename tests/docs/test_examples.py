@@ -76,6 +76,11 @@ A result: {'text': 'Good day, Ada!'}
 Not JSON, so nothing was enqueued: the arguments of greet cannot be encoded with 'json': ...
 DecodeError: the arguments of greet ... encoded with 'pickle', which is not accepted here (accept = json)
 """,
+    "09_middleware": """\
+on_failure: publish: ConnectionError: cat.png: no answer to request r-17
+The result: cat.png for request r-17
+Measured: publish, resize
+""",
 }
 
 

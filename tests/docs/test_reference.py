@@ -9,8 +9,9 @@ from typing import Dict, List
 import pytest
 
 import sqlite_job
-from sqlite_job import Inspector, Job, JobContext, SQLiteJob, Worker, WorkerSettings
+from sqlite_job import EnqueueContext, Inspector, Job, JobContext, Middleware, SQLiteJob, Worker, WorkerSettings, events
 from sqlite_job.core import errors
+from sqlite_job.core import events as core_events
 from sqlite_job.core.tasks import TaskOptions
 from sqlite_job.settings import KNOBS
 from sqlite_job.storage import tables
@@ -111,6 +112,45 @@ def test_everything_a_job_can_ask_about_itself_is_documented():
     (row,) = (row for row in rows(text_of("api.md")) if row[0] == "`JobContext`")
 
     assert sorted(re.findall(r"`(\w+)`", row[1])) == sorted(public(JobContext))
+
+
+def test_everything_middleware_sees_at_enqueue_is_documented():
+    (row,) = (row for row in rows(text_of("api.md")) if row[0] == "`EnqueueContext`")
+
+    assert sorted(re.findall(r"`(\w+)`", row[1])) == sorted(public(EnqueueContext))
+
+
+def test_every_method_of_middleware_is_documented():
+    table = rows(section(text_of("settings.md"), "## Middleware"))
+
+    assert [row[0].strip("`") for row in table] == [
+        f"{name}({', '.join(inspect.signature(method).parameters)})"
+        for name, method in vars(Middleware).items()
+        if not name.startswith("_")
+    ]
+
+
+# ---- events.md
+
+
+def event_rows() -> Dict[str, List[str]]:
+    return {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in rows(text_of("events.md"))}
+
+
+def test_every_event_and_outcome_is_documented_with_its_fields():
+    documented = event_rows()
+
+    for kind in (*core_events.EVENTS, *events.Outcome.__args__, events.RescuedJob, events.FailureReport):
+        assert documented.pop(kind.__name__, None) == list(kind._fields), kind
+    assert set(documented.pop("ClaimedJob")) <= set(events.ClaimedJob._fields)
+    assert documented == {}
+
+
+def test_every_name_of_the_events_is_documented():
+    text = text_of("events.md")
+
+    assert [name for name in events.__all__ if f"`{name}`" not in text] == []
+    assert set(event_rows()) <= set(events.__all__)
 
 
 # ---- errors.md

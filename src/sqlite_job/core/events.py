@@ -6,7 +6,7 @@ The hot path emits one event a turn, never one a job.
 from __future__ import annotations
 
 import logging
-from typing import Callable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.jobs import ClaimedJob, RescuedJob
 from sqlite_job.core.outcomes import Outcome
@@ -109,7 +109,10 @@ Event = Union[
     FunctionUnknown,
     StorageFailed,
 ]
-Subscriber = Callable[[Event], None]
+Subscriber = Callable[[Event], Any]
+
+
+EVENTS: Tuple[type, ...] = Event.__args__  # type: ignore[attr-defined]
 
 
 class Events:
@@ -117,16 +120,37 @@ class Events:
 
     def __init__(self) -> None:
         """Start without subscribers."""
-        self._subscribers: List[Subscriber] = []
+        self._subscribers: Tuple[Tuple[Subscriber, Optional[type]], ...] = ()
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Call `subscriber` with each event from now on, in the thread where it happens."""
-        self._subscribers.append(subscriber)
+    def subscribe(self, subscriber: Subscriber, kind: Optional[type] = None) -> Callable[[], None]:
+        """Call `subscriber` with each event from now on, or with those of one kind, in the thread where it happens.
+
+        Return a function that ends it.
+        """
+        entry = (subscriber, kind)
+        self._subscribers += (entry,)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(one for one in self._subscribers if one is not entry)
+
+        return unsubscribe
 
     def emit(self, event: Event) -> None:
         """Hand the event to all subscribers."""
-        for subscriber in self._subscribers:
+        for subscriber, kind in self._subscribers:
+            if kind is not None and type(event) is not kind:
+                continue
             try:
                 subscriber(event)
             except BaseException:
                 _logger.exception("A subscriber failed on %s", type(event).__name__)
+
+
+def check_subscription(subscriber: object, kind: object) -> None:
+    """Raise TypeError, with the mend, for what cannot be called, or is no class of events."""
+    if not callable(subscriber):
+        message = f"a subscriber is a function that takes an event, not {subscriber!r}"
+        raise TypeError(message)
+    if kind is not None and kind not in EVENTS:
+        message = f"there are no events of {kind!r}; there are {', '.join(one.__name__ for one in EVENTS)}"
+        raise TypeError(message)

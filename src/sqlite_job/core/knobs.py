@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from sqlite_job.core.numbers import is_whole
+from sqlite_job.core.parameters import why_not_callable_with
 from sqlite_job.core.retries import Backoff, to_seconds
 from sqlite_job.core.serializers import find_serializer
 from sqlite_job.core.tasks import EXECUTORS, runs_as_coroutine
@@ -83,12 +83,22 @@ def redact(value: Any) -> Optional[str]:
         return None
     if not callable(value) or runs_as_coroutine(value):
         return f" is a plain function of (function, name, value), or None, not {value!r}"
-    try:
-        inspect.signature(value).bind("function", "name", object())
-    except TypeError as error:
-        return f" is called with (function, name, value), which {value!r} does not take: {error}"
-    except ValueError:  # it does not tell what it takes
-        return None
+    problem = why_not_callable_with(value, "function", "name", object())
+    if problem is not None:
+        return f" is called with (function, name, value), which {value!r} does not take: {problem}"
+    return None
+
+
+def subscribers(value: Any) -> Optional[str]:
+    """Check for functions that take an event."""
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        return f" is a list of functions that take an event, not {value!r}"
+    for one in value:
+        if not callable(one) or runs_as_coroutine(one):
+            return f" has {one!r}, which is not a plain function of an event"
+        problem = why_not_callable_with(one, "event")
+        if problem is not None:
+            return f" has {one!r}, which is called with an event alone: {problem}"
     return None
 
 
@@ -111,6 +121,7 @@ CHECKS: Dict[str, Check] = {
     "redact": redact,
     "serializer": serializer,
     "accept": serializers,
+    "subscribers": subscribers,
 }
 
 

@@ -105,6 +105,21 @@ def check_options(
     )
 
 
+def amend(
+    options: JobOptions, *, queue: str, priority: int, tags: Iterable[str], meta: Mapping[str, Any]
+) -> JobOptions:
+    """Return the options with these four, checked as those of `with_options` are."""
+    if not is_whole(priority):
+        raise InvalidOptionError(f"priority is a whole number (higher is first), not {priority!r}")
+    return replace(
+        options,
+        queue=check_name(queue, "queue name"),
+        priority=priority,
+        tags=_tags(tags),
+        meta=None if meta == {} else _meta(meta),
+    )
+
+
 def _duration(option: str, duration: Seconds) -> int:
     try:
         return round(to_seconds(duration) * SECOND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from itertools import chain, repeat
-from typing import Any, Callable, Iterator, NamedTuple, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 from sqlite_job.core.redaction import looks_secret
 
@@ -38,3 +38,14 @@ def parameters_of(function: Callable[..., Any]) -> Parameters:
     names = tuple(one.name for one in found if one.kind in _POSITIONAL)
     rest = next((one.name for one in found if one.kind is inspect.Parameter.VAR_POSITIONAL), "")
     return Parameters(names, rest, any(map(looks_secret, (*names, rest))))
+
+
+def why_not_callable_with(function: Callable[..., Any], *arguments: object) -> Optional[str]:
+    """Return why these positional arguments do not fit, or None if they do, or it does not tell what it takes."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        return None
+    return None

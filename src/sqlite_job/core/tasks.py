@@ -28,7 +28,7 @@ from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
 from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.names import check_name
 from sqlite_job.core.numbers import is_whole
-from sqlite_job.core.parameters import NO_PARAMETERS, Parameters
+from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, why_not_callable_with
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
 if sys.version_info >= (3, 10):
@@ -37,6 +37,8 @@ else:
     from typing_extensions import ParamSpec
 
 if TYPE_CHECKING:
+    from sqlite_job.core.context import JobContext
+    from sqlite_job.core.jobs import JobFailure
     from sqlite_job.core.serializers import Codecs
 
 P = ParamSpec("P")
@@ -69,6 +71,7 @@ class TaskOptions:
     unique_for: Optional[Seconds] = None
     concurrency: Optional[Limit] = None
     rate_limit: Optional[RateLimit] = None
+    on_failure: Optional[Callable[..., Any]] = None
 
     @property
     def flow(self) -> Optional[Flow]:
@@ -92,6 +95,8 @@ class TaskOptions:
             chosen = getattr(self, word)
             if chosen is not None and not _are_exceptions(chosen):
                 yield f"{word} is an exception class or a tuple of them, not {chosen!r}"
+        if self.on_failure is not None:
+            yield from wrong_on_failure(self.on_failure)
 
     def _wrong_numbers(self) -> Iterator[str]:
         if self.priority is not None and not is_whole(self.priority):
@@ -156,6 +161,7 @@ def task(
     unique_for: Optional[Seconds] = ...,
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
+    on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -175,6 +181,7 @@ def task(
     unique_for: Optional[Seconds] = ...,
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
+    on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -222,6 +229,7 @@ class RegisteredTask:
     executor: str = "thread"
     parameters: Parameters = NO_PARAMETERS
     flow: Optional[Flow] = None
+    on_failure: Optional[Callable[..., Any]] = None
 
 
 class Registry:
@@ -275,6 +283,16 @@ class Registry:
 def runs_as_coroutine(function: Callable[..., Any]) -> bool:
     """Whether a call gives a coroutine: of an `async def`, a partial of one, or an object with an async call."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - asks what kind of call, not whether
+
+
+def wrong_on_failure(hook: object) -> Iterator[str]:
+    """Yield what keeps it from being called for a failed job."""
+    if not callable(hook):
+        yield f"on_failure is a function, not {hook!r}"
+        return
+    problem = why_not_callable_with(hook, "job", "failure")
+    if problem is not None:
+        yield f"on_failure is called with (job, failure), which {hook!r} does not take: {problem}"
 
 
 def as_exceptions(

@@ -130,6 +130,11 @@ class Runner:
             return self._retried_or_failed(job, ended, error, report)
         return Returned(job.seq, job.claim_number)
 
+    def context_of(self, job: ClaimedJob) -> JobContext:
+        """Return the context of a job, which another worker may have run, with a function that is not known here."""
+        task = self._tasks.get(job.function)
+        return JobContext(job, job.max_tries or 1, self._state) if task is None else self._context(job, task)
+
     def _context(self, job: ClaimedJob, task: RegisteredTask) -> JobContext:
         max_tries = task.retry.max_tries if job.max_tries is None else job.max_tries
         return JobContext(job, max_tries, self._state)

@@ -44,6 +44,12 @@ class CommitHub:
             if watcher is not None:
                 watcher.interrupt()
 
+    def abandon(self) -> None:
+        """Do as `stop` without the lock: at the end of the interpreter a thread may have it that never runs again."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.interrupt()
+
     def _start(self, watch: Watch) -> None:
         try:
             self._watcher = watch()

@@ -115,7 +115,7 @@ class SqliteStorage(SQLStorage):
         back, and one that should wait for the gate never starts.
         """
         try:
-            self._hub.stop()
+            self._hub.abandon()
             self._close_connections()
             if self._gate is not None:
                 self._gate.abandon()

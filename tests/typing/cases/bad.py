@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlite_job import SQLiteJob, call, current_job, task
+from typing import Any, Callable
+
+from sqlite_job import (
+    EnqueueContext,
+    JobContext,
+    Middleware,
+    SQLiteJob,
+    Worker,
+    WorkerSettings,
+    call,
+    current_job,
+    task,
+)
+from sqlite_job.events import JobsClaimed, JobsSettled
 
 jobs = SQLiteJob("default")
 
@@ -72,3 +85,35 @@ def wrong_results() -> None:
 
 async def wrong_results_in_a_coroutine() -> None:
     text: str = await (await jobs.aenqueue(add_numbers, 1)).aresult()  # E: an int is no str
+
+
+class WrongMiddleware(Middleware):
+    async def enqueue(self, job: EnqueueContext) -> None:  # E: it is not awaited
+        job.args = ()  # E: only shown
+        job.priority = "high"  # E: a str is no int
+
+    def run(self, job: JobContext) -> Any:  # E: proceed is missing
+        return job.kwargs  # E: a running job has none
+
+
+class Enqueued(Middleware):
+    def run(self, job: EnqueueContext, proceed: Callable[[], Any]) -> Any:  # E: it is given a JobContext
+        return proceed()
+
+
+class WrongSettings(WorkerSettings):
+    middleware = [Middleware(), "around"]  # E: a str is no middleware
+    subscribers = [5]  # E: an int is no function
+
+
+def tell(job: JobContext) -> None: ...
+
+
+def count_settled(event: JobsSettled) -> None: ...
+
+
+def wrong_hooks(worker: Worker) -> None:
+    task(add_numbers, on_failure=tell)  # E: it is called with the failure, too
+    worker.subscribe(count_settled)  # E: it takes one kind of event only
+    worker.subscribe(count_settled, JobsClaimed)  # E: another kind of event
+    SQLiteJob("default", middleware=[WrongMiddleware])  # E: a class is no instance

@@ -4,11 +4,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Awaitable, Callable, Dict, Generator, List, Mapping, Sequence, Tuple
 
 from typing_extensions import assert_type
 
-from sqlite_job import Job, SQLiteJob, WorkerSettings, call, current_job, task
+from sqlite_job import (
+    EnqueueContext,
+    Job,
+    JobContext,
+    JobFailure,
+    Middleware,
+    SQLiteJob,
+    Worker,
+    WorkerSettings,
+    call,
+    current_job,
+    task,
+)
+from sqlite_job.events import ClaimedJob, Event, JobsSettled, Outcome
 
 jobs = SQLiteJob("default")
 
@@ -99,3 +113,65 @@ def look_from_inside_a_job() -> None:
     assert_type(current_job().queue, str)
     assert_type(current_job().function, str)
     assert_type(current_job().tries, int)
+
+
+class Trace(Middleware):
+    def enqueue(self, job: EnqueueContext) -> None:
+        assert_type(job.id, str)
+        assert_type(job.args, Tuple[Any, ...])
+        assert_type(job.kwargs, Mapping[str, Any])
+        assert_type(job.tags, List[str])
+        assert_type(job.meta, Dict[str, Any])
+        job.queue, job.priority = "high", job.priority + 1
+
+    def run(self, job: JobContext, proceed: Callable[[], Any]) -> Any:
+        return proceed()
+
+    async def run_async(self, job: JobContext, proceed: Callable[[], Awaitable[Any]]) -> Any:
+        assert_type(await proceed(), Any)
+        return len(job.id)
+
+
+class TraceOfNumbers(Trace):
+    def run(self, job: JobContext, proceed: Callable[[], Any]) -> int:
+        return int(proceed())
+
+
+@contextmanager
+def around(job: JobContext) -> Generator[None, None, None]:
+    print(job.meta)
+    yield
+
+
+def tell(job: JobContext, failure: JobFailure) -> None:
+    print(job.id, failure.summary)
+
+
+async def tell_later(job: JobContext, failure: JobFailure) -> None:
+    tell(job, failure)
+
+
+def count(event: Event) -> None:
+    print(type(event))
+
+
+def count_settled(event: JobsSettled) -> int:
+    assert_type(event.settled, Sequence[Tuple[ClaimedJob, Outcome]])
+    return len(event.settled)
+
+
+class Hooked(WorkerSettings):
+    functions = [task(add_numbers, on_failure=tell), task(fetch, on_failure=tell_later)]
+    middleware = [Trace(), around]
+    subscribers = [count]
+
+    def on_failure(self, job: JobContext, failure: JobFailure) -> None:
+        tell(job, failure)
+
+
+def subscribe(worker: Worker) -> None:
+    assert_type(worker.subscribe(count), Callable[[], None])
+    worker.subscribe(count, JobsSettled)
+    leave = worker.subscribe(count_settled, JobsSettled)
+    leave()
+    SQLiteJob("default", middleware=[Trace(), around])
