@@ -42,6 +42,7 @@ CASES = [
     Case("no-op, NORMAL", "normal", "echo", ["echo"]),
     Case("coroutine, FULL", "full", "async_echo", ["async_echo"]),
     Case("no-op, worker of both kinds", "full", "echo", ["echo", "async_echo"]),
+    Case("Limit(1) for each of 1,000 keys", "full", "limited_echo", ["limited_echo"], yardstick="no limit"),
     Case("1 ms of sleep, 10 at once", "full", "nap", ["nap"], yardstick="bare threads"),
 ]
 
@@ -51,8 +52,11 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
         jobs = sizes.naps if case.function == "nap" else sizes.drain
         template = folder / "template.db"
         child.call(fill, path=str(template), function=case.function, jobs=jobs)
+        if case.yardstick == "no limit":
+            child.call(fill, path=str(_without_limit(template)), function="echo", jobs=jobs)
         pairs = [_pair(case, template, jobs, is_raw_first=number % 2 == 0) for number in range(sizes.repeat)]
-        template.unlink()
+        for made in folder.glob("*template.db"):
+            made.unlink()
         yield from _figures(case, jobs, [pair.ours for pair in pairs], [pair.raw for pair in pairs])
 
 
@@ -137,7 +141,14 @@ def _ours(case: Case, template: Path, jobs: int) -> Clocks:
 def _compared(case: Case, template: Path, jobs: int) -> Clocks:
     if case.function == "nap":
         return _bare_threads(jobs)
+    if case.yardstick == "no limit":
+        plain = _without_limit(template)
+        return _on_copy(plain, jobs, drain_by_worker, durability=case.durability, functions=["echo"])
     return _on_copy(template, jobs, drain_by_hand, durability=case.durability)
+
+
+def _without_limit(template: Path) -> Path:
+    return template.with_name(f"plain-{template.name}")
 
 
 def _bare_threads(jobs: int) -> Clocks:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict
 
-from sqlite_job import WorkerSettings
+from sqlite_job import Limit, WorkerSettings, task
 
 NAP_SECONDS = 0.001
+
+# Of the limited jobs only so many can run at once: one for each key.
+KEYS = 1_000
 
 
 def echo(number: int) -> int:
@@ -16,6 +19,11 @@ def echo(number: int) -> int:
 
 
 async def async_echo(number: int) -> int:
+    return number
+
+
+@task(concurrency=Limit(1, key=lambda number: number % KEYS))
+def limited_echo(number: int) -> int:
     return number
 
 
@@ -29,7 +37,9 @@ def stamp() -> int:
     return time.time_ns()
 
 
-FUNCTIONS: Dict[str, Callable[..., Any]] = {function.__name__: function for function in (echo, async_echo, nap, stamp)}
+FUNCTIONS: Dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (echo, async_echo, limited_echo, nap, stamp)
+}
 
 
 def settings(path: str, durability: str, *names: str) -> WorkerSettings:

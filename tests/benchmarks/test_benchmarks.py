@@ -31,6 +31,7 @@ EXPECTED = {
             for what in ("no-op, FULL", "no-op, NORMAL", "coroutine, FULL", "no-op, worker of both kinds")
             for clock in ("", "CPU, ")
         },
+        "Limit(1) for each of 1,000 keys": 300,
         "1 ms of sleep, 10 at once": 20,
     },
     "latency": {f"{name}, {durability}": 5 for durability in ("FULL", "NORMAL") for name in ("p50", "p99", "max")},
