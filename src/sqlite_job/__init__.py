@@ -33,6 +33,8 @@ from sqlite_job.core.errors import (
     NotOurDatabaseError,
     PayloadTooLargeError,
     ResultTimeoutError,
+    ScheduleNotFoundError,
+    ScheduleStateError,
     SettingsError,
     SignatureError,
     SQLiteJobError,
@@ -42,6 +44,8 @@ from sqlite_job.core.errors import (
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
+from sqlite_job.core.schedule_info import ScheduleInfo
+from sqlite_job.core.schedules import cron, every
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
 from sqlite_job.core.signing import Purpose
 from sqlite_job.core.states import JobStatus
@@ -92,6 +96,9 @@ __all__ = [
     "SQLiteJob",
     "SQLiteJobError",
     "SQLiteTooOldError",
+    "ScheduleInfo",
+    "ScheduleNotFoundError",
+    "ScheduleStateError",
     "Serializer",
     "SettingsError",
     "SignatureError",
@@ -103,7 +110,9 @@ __all__ = [
     "WorkerInfo",
     "WorkerSettings",
     "call",
+    "cron",
     "current_job",
+    "every",
     "hide_secrets",
     "task",
 ]

@@ -23,19 +23,20 @@ from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
-    PayloadTooLargeError,
 )
 from sqlite_job.core.ids import IdMaker
+from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
-from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
+from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.operations import Operations
+from sqlite_job.schedules import Schedules
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
 from sqlite_job.storage.opening import Database, locate
 
@@ -46,8 +47,6 @@ else:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_Resolved = Tuple[str, str, int, Parameters]
 
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
@@ -74,9 +73,8 @@ class SQLiteJob(Operations):
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
-        self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS))
-        self._max_payload = WorkerSettings.max_payload
-        self._previews: Optional[Previews] = Previews()
+        self._timezone: Any = WorkerSettings.timezone
+        self._last_resolved: Tuple[Any, Resolved] = (object(), Resolved("", "", 0))
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
             if database is not None or serializer != "pickle" or durability != "full":
@@ -90,6 +88,7 @@ class SQLiteJob(Operations):
         self._allow_network_fs = allow_network_fs
         self._database = locate(default_database() if database is None else database)
         self._codecs = make_codecs(serializer)
+        self._maker = JobMaker(self._codecs, WorkerSettings.max_payload, Previews())
 
     def with_options(
         self,
@@ -172,14 +171,27 @@ class SQLiteJob(Operations):
         await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
         return Job(new.id, self)
 
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of this database: create, pause, run, list them."""
+        return Schedules(
+            self._storage,
+            resolve=self._resolve,
+            registry=self._registry,
+            codecs=self._codecs,
+            maker=self._maker,
+            timezone=self._timezone,
+            job=self.job,
+        )
+
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry
         self._database = settings.location
         self._durability = settings.durability
         self._allow_network_fs = settings.allow_network_fs
         self._codecs = settings.codecs
-        self._max_payload = settings.max_payload
-        self._previews = settings.previews
+        self._timezone = settings.timezone
+        self._maker = JobMaker(settings.codecs, settings.max_payload, settings.previews)
 
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -189,37 +201,18 @@ class SQLiteJob(Operations):
         if last is not function:
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
-        name, queue, priority, parameters = resolved
         options = self._options
         now = _clock.now()
         job_id = options.job_id or _make_id.made_at(now)
-        encoded = self._codecs.encode((args, kwargs), name, job_id)
-        if len(encoded) > self._max_payload:
-            raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
-        return NewJob(
-            job_id,
-            options.queue or queue,
-            name,
-            priority if options.priority is None else options.priority,
-            now,
-            options.run_time(now),
-            options.max_tries,
-            options.timeout,
-            self._codecs.encoder.name,
-            encoded,
-            None if self._previews is None else self._previews.of_call(name, parameters, args, kwargs),
-            options.tags,
-            options.meta,
-            options.job_id is not None,
-        )
+        return self._maker.make(resolved, args, kwargs, options, job_id, now)
 
-    def _resolve(self, function: Union[str, Callable[..., Any]]) -> _Resolved:
+    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Resolved:
         """Return a function's name, its queue, its priority and its parameters."""
         if self._registry is not None:
             registered = self._registry.find(function)
-            return registered.name, registered.queue or self.queue, registered.priority, registered.parameters
+            return Resolved(registered.name, registered.queue or self.queue, registered.priority, registered.parameters)
         if isinstance(function, str):
-            return check_name(function, "function name"), self.queue, 0, NO_PARAMETERS
+            return Resolved(check_name(function, "function name"), self.queue, 0)
         if not callable(function):
             message = f"enqueue takes a function or its name, not {function!r}"
             raise InvalidNameError(message)
@@ -229,4 +222,4 @@ class SQLiteJob(Operations):
             raise InvalidNameError(message)
         name = check_name(entry.name, "function name")
         parameters = parameters_of(entry.function)
-        return name, entry.options.queue or self.queue, entry.options.priority or 0, parameters
+        return Resolved(name, entry.options.queue or self.queue, entry.options.priority or 0, parameters)

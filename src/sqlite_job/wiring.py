@@ -9,6 +9,8 @@ from typing import Callable, Mapping, Optional
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.errors import SettingsError
 from sqlite_job.core.escaping import EscapedLines
+from sqlite_job.core.events import Events
+from sqlite_job.core.job_maker import JobMaker
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.retries import to_seconds
 from sqlite_job.core.tasks import RegisteredTask
@@ -19,9 +21,11 @@ from sqlite_job.engine.executors.mixed import MixedExecutor
 from sqlite_job.engine.executors.processes import ProcessExecutor, ProcessOptions
 from sqlite_job.engine.executors.threads import ThreadExecutor
 from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.housekeeping.scheduler import Scheduler
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
+from sqlite_job.storage.interface import Storage
 
 Stuck = Callable[[ClaimedJob], None]
 
@@ -37,6 +41,13 @@ def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
         options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
     )
+
+
+def make_scheduler(settings: WorkerSettings, storage: Storage, clock: Clock, events: Events) -> Scheduler:
+    """Return what makes the jobs of schedules; their previews are those of the schedules."""
+    maker = JobMaker(settings.codecs, settings.max_payload, None)
+    functions = tuple(settings.registry.names)
+    return Scheduler(storage, functions, settings.codecs, maker, clock=clock, events=events)
 
 
 class Executors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, Iterator, Optional
 
+from sqlite_job.core.errors import InvalidOptionError
 from sqlite_job.core.retries import Backoff, to_seconds
 from sqlite_job.core.serializers import find_serializer
 from sqlite_job.core.tasks import EXECUTORS, is_whole, runs_as_coroutine
@@ -91,7 +92,21 @@ def redact(value: Any) -> Optional[str]:
     return None
 
 
+def timezone(value: Any) -> Optional[str]:
+    """Check for the name of a time zone."""
+    if value == "UTC":
+        return None
+    from sqlite_job.core.zones import find_zone  # finding zones takes a while, and most settings have none
+
+    try:
+        find_zone(value)
+    except InvalidOptionError as error:
+        return f": {error}"
+    return None
+
+
 CHECKS: Dict[str, Check] = {
+    "timezone": timezone,
     "executor": one_of(*EXECUTORS),
     "job_timeout": seconds(_SHORTEST_TIMEOUT, may_be_none=True),
     "max_jobs_per_child": whole(1, may_be_none=True),
