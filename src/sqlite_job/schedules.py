@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Callable, List, Optional
 
 from sqlite_job.core.clock import SystemClock
-from sqlite_job.core.errors import InvalidNameError, InvalidOptionError
+from sqlite_job.core.errors import InvalidNameError, InvalidOptionError, ScheduleNotFoundError
 from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.schedule_checks import check_entry, make_schedule
 from sqlite_job.core.schedule_info import ScheduleInfo, schedule_info
@@ -126,4 +126,8 @@ class Schedules:
 def _check(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidNameError(f"A schedule name is text, not {type(name).__name__}: {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ScheduleNotFoundError(name, ()) from None  # no database holds it
     return name

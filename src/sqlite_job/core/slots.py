@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import List, NamedTuple, Optional
 
 from sqlite_job.core.clock import SECOND
@@ -37,10 +36,10 @@ def due_slots(timetable: Timetable, next_at: int, now: int, misfire: str, max_la
     if max_late is not None and next_at < now - max_late:
         first = next(timetable.after(now - max_late - 1), None)
     if first is None or first > now:
-        return DueSlots([], first, _count(timetable, next_at, now))
+        return DueSlots([], first, _count(timetable, next_at, now + 1))
     if misfire == "latest":
         newest = latest_until(timetable, first, now)
-        missed = _count(timetable, next_at, newest) - 1
+        missed = _count(timetable, next_at, newest)
         return DueSlots([newest], next(timetable.after(newest), None), missed)
     slots: List[int] = [first]
     following: Optional[int] = None
@@ -49,14 +48,15 @@ def due_slots(timetable: Timetable, next_at: int, now: int, misfire: str, max_la
             following = slot
             break
         slots.append(slot)
-    return DueSlots(slots, following, _count(timetable, next_at, first) - 1)
+    return DueSlots(slots, following, _count(timetable, next_at, first))
 
 
-def _count(timetable: Timetable, first: int, last: int) -> int:
-    """Return how many slots there are from `first`, which is one, to `last`."""
-    count = 1
-    for slot in islice(timetable.after(first), _MOST_COUNTED - 1):
-        if slot > last:
-            break
+def _count(timetable: Timetable, first: int, end: int) -> int:
+    """Return how many slots there are from `first`, which is one, up to but without `end`."""
+    count = 0
+    slot: Optional[int] = first
+    following = timetable.after(first)
+    while slot is not None and slot < end and count < _MOST_COUNTED:
         count += 1
+        slot = next(following, None)
     return count
