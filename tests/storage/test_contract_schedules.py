@@ -173,7 +173,7 @@ def test_a_listed_one_can_be_neither_created_nor_changed_nor_deleted_unless_forc
         lambda: change(storage, "report"),
         lambda: storage.delete_schedule("report", also_listed=False),
     ):
-        with pytest.raises(ScheduleStateError, match="app.Settings lists it"):
+        with pytest.raises(ScheduleStateError, match=r"app\.Settings lists it"):
             verb()
     assert len(storage.schedules()) == 1
     storage.delete_schedule("report", also_listed=True)

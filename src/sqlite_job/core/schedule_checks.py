@@ -62,14 +62,10 @@ def check_entry(
         found = find(entry.function)
     except (UnknownFunctionError, InvalidNameError) as error:
         problems.append(str(error))
-    name = _default_name(entry.function) if entry.name is None else entry.name
-    try:
-        _check_schedule_name(name)
-    except InvalidNameError as error:
-        problems.append(f"{error}; give it one: name='...'")
+    name = _name_of(entry, problems)
     problems += _wrong_arguments(entry, found)
     plan = _check_plan(entry, timezone, problems)
-    return CheckedEntry(str(name), entry, plan, _check_options(entry, problems)), problems
+    return CheckedEntry(name, entry, plan, _check_options(entry, problems)), problems
 
 
 def make_schedule(checked: CheckedEntry, resolved: Resolved, origin: Optional[str], maker: JobMaker) -> Schedule:
@@ -178,16 +174,24 @@ def _duration(option: str, duration: Any, problems: List[str], least: float = 0)
     return round(seconds * SECOND)
 
 
-def _check_schedule_name(name: object) -> None:
-    checked = check_name(name, "schedule name")
-    if len(checked) > _LONGEST_NAME:
-        raise InvalidNameError(
-            f"A schedule name may have {_LONGEST_NAME} characters, this one has {len(checked)}: {checked[:40]!r}…"
-        )
+def _name_of(entry: ScheduleEntry, problems: List[str]) -> str:
+    """Return the name of a schedule, or what it can be called in a message."""
+    name = _default_name(entry.function) if entry.name is None else entry.name
+    if name is None:
+        if callable(entry.function):
+            problems.append("the function has no name of its own; give the schedule one: name='...'")
+        return repr(entry.function)
+    try:
+        checked = check_name(name, "schedule name")
+        if len(checked) > _LONGEST_NAME:
+            message = f"A schedule name may have {_LONGEST_NAME} characters, this one has {len(checked)}"
+            problems.append(f"{message}; give it another: name='...'")
+    except InvalidNameError as error:
+        problems.append(str(error))
+    return str(name)
 
 
-def _default_name(function: Any) -> Any:
-    """Return the name that a schedule of this function has unless it is given one."""
-    if isinstance(function, str) or not callable(function):
+def _default_name(function: Any) -> Optional[str]:
+    if isinstance(function, str):
         return function
-    return as_task(function).name
+    return as_task(function).name if callable(function) else None
