@@ -64,8 +64,12 @@ def test_a_schedule_is_what_it_was_given():
     assert (nightly.function, nightly.preview) == ("report", "1, length=2")
     assert settings.codecs.decode(nightly.codec, nightly.args, "report", "schedule:nightly") == ((1,), {"length": 2})
     assert json.loads(nightly.options) == {
-        **{"queue": "high", "priority": 3, "max_tries": 4, "timeout": 5_000_000},
-        **{"tags": '["a"]', "meta": '{"b":1}'},
+        "queue": "high",
+        "priority": 3,
+        "max_tries": 4,
+        "timeout": 5_000_000,
+        "tags": '["a"]',
+        "meta": '{"b":1}',
     }
     assert (pinging.name, pinging.cron, pinging.every, pinging.misfire) == ("ping", None, 30_000_000, "skip")
     assert json.loads(pinging.options) == {"queue": "default", "priority": 0}

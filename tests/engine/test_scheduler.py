@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections import namedtuple
 
 import pytest
 
@@ -183,8 +182,8 @@ def test_arguments_that_were_signed_for_a_schedule_are_signed_anew_for_each_job(
 
 def test_on_a_full_disk_it_waits_a_second_and_does_not_stop_the_loop(desk, monkeypatch):
     desk.create()
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1, 1))
+    full = shutil.disk_usage("/")._replace(total=10**9, free=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
     desk.tick(1)
 
     (event,) = desk.of_kind(StorageFailed)

@@ -39,6 +39,11 @@ class ScheduleInfo:
     last_at: Optional[datetime]
     last_job_id: Optional[str]
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it makes no jobs at present."""
+        return self.paused_at is not None
+
     def next_times(self, count: int = 5) -> List[datetime]:
         """Return the next times, as if it were not paused; raises InvalidOptionError for a zone unknown here."""
         if self.next_at is None:

@@ -195,7 +195,7 @@ def _row(schedule: ScheduleInfo) -> List[Text]:
     return [
         styled(schedule.name),
         styled(_when(schedule)),
-        styled(_next(schedule), "yellow" if schedule.paused_at else ""),
+        styled(_next(schedule), "yellow" if schedule.is_paused else ""),
         styled(preview_call(schedule.function, schedule.arguments)),
         styled(schedule.origin or "run time", "" if schedule.origin else "dim"),
     ]
@@ -207,7 +207,7 @@ def _when(schedule: ScheduleInfo) -> str:
 
 
 def _next(schedule: ScheduleInfo) -> str:
-    if schedule.paused_at is not None:
+    if schedule.is_paused:
         return "paused"
     return "never" if schedule.next_at is None else _moment_of(schedule, schedule.next_at)
 
