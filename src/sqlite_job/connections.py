@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Coroutine,
@@ -36,9 +37,11 @@ from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.operations import Operations
-from sqlite_job.schedules import Schedules
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
 from sqlite_job.storage.opening import Database, locate
+
+if TYPE_CHECKING:
+    from sqlite_job.schedules import Schedules
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -174,6 +177,8 @@ class SQLiteJob(Operations):
     @property
     def schedules(self) -> Schedules:
         """The schedules of this database: create, pause, run, list them."""
+        from sqlite_job.schedules import Schedules  # for those who have some
+
         return Schedules(
             self._storage,
             resolve=self._resolve,

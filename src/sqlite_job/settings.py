@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.errors import EncodeError, InvalidNameError, SettingsError
 from sqlite_job.core.job_maker import JobMaker, Resolved
@@ -16,11 +16,13 @@ from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.redaction import Redact, hide_secrets
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
-from sqlite_job.core.schedule_checks import CheckedEntry, check_entries, make_schedule
 from sqlite_job.core.schedules import Schedule, ScheduleEntry
 from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import RegisteredTask, Registry, Task, as_exceptions, as_task, runs_as_coroutine
 from sqlite_job.storage.opening import Database, locate
+
+if TYPE_CHECKING:
+    from sqlite_job.core.schedule_checks import CheckedEntry
 
 DEFAULT_DATABASE = "sqlite_job.db"
 DATABASE_VARIABLE = "SQLITE_JOB_DATABASE"
@@ -215,9 +217,15 @@ class WorkerSettings:
     def _check_cron_jobs(self) -> Tuple[List[CheckedEntry], List[str]]:
         if self.cron_jobs == ():
             return [], []
+        from sqlite_job.core.schedule_checks import check_entries  # for those who have schedules
+
         return check_entries(self.cron_jobs, self.functions, type(self).__name__, self.timezone)
 
     def _make_schedules(self, entries: Sequence[CheckedEntry]) -> Tuple[Schedule, ...]:
+        if not entries:
+            return ()
+        from sqlite_job.core.schedule_checks import make_schedule
+
         maker = JobMaker(self.codecs, self.max_payload, self.previews)
         made: List[Schedule] = []
         problems: List[str] = []

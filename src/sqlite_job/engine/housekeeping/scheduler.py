@@ -17,7 +17,10 @@ from sqlite_job.core.slots import MOST_JOBS, due_slots
 from sqlite_job.storage.interface import Storage
 
 # A safety net: what is due sooner is known from the last look, or from `expect`.
-_LONGEST_WAIT = 1.0
+_LONGEST_WAIT = 5.0
+
+# After the disk was found full.
+_PAUSE = 1.0
 
 
 class Scheduler:
@@ -125,8 +128,8 @@ class Scheduler:
             moved = self._storage.fire_schedules(firings)
         except DatabaseFullError as error:
             # Not for the loop to hear of: the jobs that are there must go on, and make room.
-            self._shortest_wait = _LONGEST_WAIT
-            self._events.emit(StorageFailed(error, _LONGEST_WAIT))
+            self._shortest_wait = _PAUSE
+            self._events.emit(StorageFailed(error, _PAUSE))
             return
         fired = [(firing.schedule.name, [job.id for job in firing.jobs]) for firing in moved if firing.jobs]
         if fired:
