@@ -76,6 +76,15 @@ A result: {'text': 'Good day, Ada!'}
 Not JSON, so nothing was enqueued: the arguments of greet cannot be encoded with 'json': ...
 DecodeError: the arguments of greet ... encoded with 'pickle', which is not accepted here (accept = json)
 """,
+    "09_schedules": """\
+From the settings: tick at a full second: True
+Made at run time: all is well often
+Run now, though paused: all is well today
+nightly: At 02:30 every day, Europe/Paris
+tick: Every second, Europe/Paris
+At the skip: 01:00 UTC on a Sunday
+In the future: True
+""",
 }
 
 

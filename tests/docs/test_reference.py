@@ -9,9 +9,10 @@ from typing import Dict, List
 import pytest
 
 import sqlite_job
-from sqlite_job import Inspector, Job, JobContext, SQLiteJob, Worker, WorkerSettings
+from sqlite_job import Inspector, Job, JobContext, SQLiteJob, Worker, WorkerSettings, cron, every
 from sqlite_job.core import errors
 from sqlite_job.core.tasks import TaskOptions
+from sqlite_job.schedules import Schedules
 from sqlite_job.settings import KNOBS
 from sqlite_job.storage import tables
 from tests.docs.documents import ROOT
@@ -75,6 +76,15 @@ def test_every_option_of_a_job_is_documented():
     assert documented == parameters(SQLiteJob.with_options)
 
 
+@pytest.mark.parametrize("make", [cron, every])
+def test_every_argument_of_a_schedule_is_documented(make):
+    table = section(text_of("settings.md"), "## Schedules")
+    documented = re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(table)))
+
+    assert [name for name in parameters(make) if name not in documented] == []
+    assert [name for name in documented if name not in {*parameters(cron), *parameters(every)}] == []
+
+
 # ---- api.md
 
 
@@ -98,6 +108,7 @@ def test_every_public_name_is_there_and_has_a_docstring(name):
         (Job, "| method of `Job` | what it does |"),
         (Inspector, "| method of `Inspector` | what it does |"),
         (Worker, "| method of `Worker` | what it does |"),
+        (Schedules, "| method of `schedules` | what it does |"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
