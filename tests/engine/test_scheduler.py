@@ -118,6 +118,15 @@ def test_what_was_missed_is_told(desk):
     assert desk.of_kind(SlotsMissed) == [SlotsMissed("mine", 9, "latest")]
 
 
+def test_a_clock_that_jumps_makes_no_slot_run_twice(desk):
+    desk.create()
+    for seconds in (2, 0.5, 1.5, 4, -100, 3, 4.5):
+        desk.tick(seconds)
+        assert 0 <= desk.scheduler.every_seconds <= 5
+
+    assert desk.jobs() == [slot_id("mine", NOW + number * SECOND) for number in (1, 2, 3, 4)]
+
+
 def test_jitter_puts_a_job_off_by_up_to_that(desk):
     for number in range(20):
         desk.create(f"mine-{number}", jitter=SECOND)
@@ -136,6 +145,8 @@ def test_jitter_puts_a_job_off_by_up_to_that(desk):
         ({"codec": "mine"}, DecodeError),
         ({"cron": "no cron", "every": None}, InvalidOptionError),
         ({"cron": "0 3 * * *", "every": None, "timezone": "Mars"}, InvalidOptionError),
+        ({"every": 0}, InvalidOptionError),
+        ({"jitter": -1}, ValueError),
         ({"options": "{"}, InvalidOptionError),
         ({"options": '{"of_a_newer_version":1}'}, InvalidOptionError),
     ],
@@ -163,6 +174,16 @@ def test_one_that_cannot_be_fired_is_told_once_and_left_for_others_while_the_res
     assert desk.scheduler.every_seconds == 0.5  # the failed one does not keep the loop awake
     desk.scheduler.expect(NOW + SECOND)
     assert desk.scheduler.every_seconds == 0.5
+
+
+def test_one_that_could_not_be_fired_is_once_it_is_mended(desk):
+    desk.create(args=b"garbage")
+    desk.tick(1)
+    mended = desk.storage.schedule("mine")._replace(args=ARGS)
+    desk.storage.put_schedule(mended, NOW + SECOND, may_create=False, may_change=True)
+    desk.tick(1.5)
+
+    assert desk.jobs() == [slot_id("mine", NOW + SECOND)]
 
 
 def test_arguments_that_were_signed_for_a_schedule_are_signed_anew_for_each_job(storage):

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
-from sqlite_job.storage.sql import job, payload
+from sqlite_job.storage.sql import job, payload, schedule
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -117,6 +117,10 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
         (job.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.STATUS, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
+        (schedule.DUE, ('["add"]', 0), "INDEX sqlitejob_schedule_due (next_at<?)"),
+        (schedule.NEXT_AT, ('["add"]', 0), "INDEX sqlitejob_schedule_due (next_at>?)"),
+        (schedule.SOONEST, ('["add"]',), "INDEX sqlitejob_schedule_due (next_at>?)"),
+        (schedule.FIRE, (0, 0, "a", "a", 0), "INDEX sqlite_autoindex_sqlitejob_schedule_1 (name=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )

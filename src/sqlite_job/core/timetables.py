@@ -136,7 +136,7 @@ def make_timetable(cron: Optional[str], every: Optional[int], timezone: object, 
     """Return the timetable of an expression, or of an interval from `start`; raises InvalidOptionError."""
     if cron is not None:
         return CronTable(cron, find_zone(timezone))
-    if every is None:
+    if every is None or every <= 0:
         raise InvalidOptionError("a schedule has a cron expression or an interval")
     return Interval(every, start)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock
-from sqlite_job.core.errors import DatabaseFullError, DecodeError, SQLiteJobError
+from sqlite_job.core.errors import DatabaseFullError, DecodeError
 from sqlite_job.core.events import Events, ScheduleFailed, SchedulesFired, SlotsMissed, StorageFailed
 from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.jobs import NewJob
@@ -46,8 +46,8 @@ class Scheduler:
         self._looked_at = 0
         self._next_at: Optional[int] = None
         self._shortest_wait = 0.0
-        # Schedules that cannot be fired here, with the slot that another worker may be able to: each is told once.
-        self._failed: Dict[str, Optional[int]] = {}
+        # Schedules that cannot be fired here, as they were read: each is told once, until something about it changes.
+        self._failed: Dict[str, Schedule] = {}
 
     @property
     def every_seconds(self) -> float:
@@ -58,7 +58,7 @@ class Scheduler:
 
     def expect(self, next_at: Optional[int]) -> None:
         """Take note of when the first schedule is due: somebody may have made it since the last look."""
-        if next_at is None or next_at in self._failed.values():
+        if next_at is None or any(failed.next_at == next_at for failed in self._failed.values()):
             return
         if self._next_at is None or next_at < self._next_at:
             self._next_at = next_at
@@ -67,30 +67,30 @@ class Scheduler:
         """Fire what is due, some of it if that is much."""
         now = self._clock.now()
         found = self._storage.due_schedules(self._functions, now)
-        firings: List[Firing] = []
-        for schedule in found.due:
-            if sum(len(firing.jobs) for firing in firings) >= MOST_JOBS:
-                break
-            self._prepare(schedule, now, firings)
-        following = [found.next_at, *(firing.next_at for firing in firings)]
+        self._failed = {one.name: one for one in found.due if self._failed.get(one.name) == one}
+        firings, has_more = self._prepare(found.due, now)
+        following = [now if has_more else found.next_at, *(firing.next_at for firing in firings)]
         self._looked_at = now
         self._next_at = min((at for at in following if at is not None), default=None)
-        if len(firings) < len(found.due) and self._has_more(found.due, firings):
-            self._next_at = now
         self._fire(firings)
 
-    def _has_more(self, due: Sequence[Schedule], firings: Sequence[Firing]) -> bool:
-        prepared = {firing.schedule.name for firing in firings}
-        return any(one.name not in prepared and self._failed.get(one.name, -1) != one.next_at for one in due)
-
-    def _prepare(self, schedule: Schedule, now: int, firings: List[Firing]) -> None:
-        if self._failed.get(schedule.name, -1) == schedule.next_at:
-            return
-        try:
-            firings.append(self._firing(schedule, now))
-        except SQLiteJobError as error:
-            self._failed[schedule.name] = schedule.next_at
-            self._events.emit(ScheduleFailed(schedule.name, error))
+    def _prepare(self, due: Sequence[Schedule], now: int) -> Tuple[List[Firing], bool]:
+        """Return what is to be written, bounded, and whether some is left for the next time."""
+        firings: List[Firing] = []
+        jobs = 0
+        for schedule in due:
+            if schedule.name in self._failed:
+                continue
+            if jobs >= MOST_JOBS:
+                return firings, True
+            try:
+                firings.append(self._firing(schedule, now))
+            except Exception as error:  # noqa: BLE001 - a row may hold anything, and the others must go on
+                self._failed[schedule.name] = schedule
+                self._events.emit(ScheduleFailed(schedule.name, error))
+            else:
+                jobs += len(firings[-1].jobs)
+        return firings, False
 
     def _firing(self, schedule: Schedule, now: int) -> Firing:
         assert schedule.next_at is not None  # noqa: S101 - it is due
@@ -128,7 +128,7 @@ class Scheduler:
             moved = self._storage.fire_schedules(firings)
         except DatabaseFullError as error:
             # Not for the loop to hear of: the jobs that are there must go on, and make room.
-            self._shortest_wait = _PAUSE
+            self._next_at, self._shortest_wait = self._looked_at, _PAUSE
             self._events.emit(StorageFailed(error, _PAUSE))
             return
         fired = [(firing.schedule.name, [job.id for job in firing.jobs]) for firing in moved if firing.jobs]

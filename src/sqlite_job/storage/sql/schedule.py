@@ -57,9 +57,7 @@ _RUNS_HERE = schedule.c.paused_at.is_(None) & one_of(schedule.c.function, given(
 
 # Index: schedule_due.
 DUE = Statement(
-    select(*schedule.columns)
-    .where(_RUNS_HERE, schedule.c.next_at <= given("now"))
-    .order_by(schedule.c.next_at, schedule.c.name),
+    select(*schedule.columns).where(_RUNS_HERE, schedule.c.next_at <= given("now")).order_by(schedule.c.next_at),
     *names("functions", "now"),
 )
 
