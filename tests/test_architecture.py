@@ -16,7 +16,7 @@ import pytest
 SRC = Path(__file__).resolve().parents[1] / "src" / "sqlite_job"
 
 EDGES = {"cli", "dashboard", "contrib"}
-DOORS = {"connections", "operations", "settings", "worker", "inspection", "events"} | EDGES
+DOORS = {"connections", "operations", "schedules", "settings", "worker", "inspection", "events"} | EDGES
 INNER_ROOMS = {"core", "storage", "engine", "workflows", "telemetry", "testing"}
 ROOT = "the package root"  # which imports all doors
 STANDARD: Set[str] = set(getattr(sys, "stdlib_module_names", ()))
@@ -137,6 +137,8 @@ def core_imports(module: Module) -> Broken:
         if top == "sqlite_job":
             if room_of(found.target) != "core":
                 yield found.line, f"core imports {found.target}; move what both need into core"
+        elif top == "cronsim" and module.path == "core/timetables.py":
+            continue  # parses an expression, and nothing else
         elif top not in STANDARD and not (top in BACKPORTS and found.is_by_version):
             yield found.line, f"core imports {found.target}; use the standard library (a backport: by sys.version_info)"
 
@@ -348,6 +350,7 @@ IF_NEW = "import sys\nif sys.version_info >= (3, 11): from typing import Self\ne
 
 BREAKS = [
     (core_imports, "core/jobs.py", "import sqlalchemy"),
+    (core_imports, "core/jobs.py", "import cronsim"),
     (core_imports, "core/jobs.py", "from typing_extensions import Self"),
     (core_imports, "core/jobs.py", "from sqlite_job.storage import interface"),
     (core_imports, "core/jobs.py", "from .. import settings"),
@@ -399,6 +402,7 @@ BREAKS = [
 KEEPS = [
     (core_imports, "core/jobs.py", "import json\nfrom sqlite_job.core import clock\nfrom . import states"),
     (core_imports, "core/jobs.py", IF_NEW),
+    (core_imports, "core/timetables.py", "from cronsim import CronSim"),
     (core_imports, "engine/engine.py", "import anything"),
     (database_imports, "storage/migrations/env.py", "import alembic, sqlalchemy"),
     (psycopg_imports, "storage/postgres.py", "def connect():\n    import psycopg"),

@@ -34,6 +34,8 @@ from sqlite_job.core.errors import (
     NotOurDatabaseError,
     PayloadTooLargeError,
     ResultTimeoutError,
+    ScheduleNotFoundError,
+    ScheduleStateError,
     SettingsError,
     SignatureError,
     SQLiteJobError,
@@ -45,6 +47,8 @@ from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.middleware import EnqueueContext, Middleware
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
+from sqlite_job.core.schedule_info import ScheduleInfo
+from sqlite_job.core.schedules import cron, every
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
 from sqlite_job.core.signing import Purpose
 from sqlite_job.core.states import JobStatus
@@ -100,6 +104,9 @@ __all__ = [
     "SQLiteJob",
     "SQLiteJobError",
     "SQLiteTooOldError",
+    "ScheduleInfo",
+    "ScheduleNotFoundError",
+    "ScheduleStateError",
     "Serializer",
     "SettingsError",
     "SignatureError",
@@ -111,7 +118,9 @@ __all__ = [
     "WorkerInfo",
     "WorkerSettings",
     "call",
+    "cron",
     "current_job",
+    "every",
     "hide_secrets",
     "task",
 ]

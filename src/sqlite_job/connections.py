@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Coroutine,
@@ -21,13 +22,12 @@ from typing import (
 
 from sqlite_job.core.calls import Call, check_call
 from sqlite_job.core.clock import SystemClock
-from sqlite_job.core.conditions import NO_FLOW, Flow, conditions_of
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
-    PayloadTooLargeError,
 )
 from sqlite_job.core.ids import IdMaker
+from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.middleware import (
     AnyMiddleware,
@@ -39,7 +39,7 @@ from sqlite_job.core.middleware import (
 )
 from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
-from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
+from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
@@ -49,6 +49,9 @@ from sqlite_job.operations import Operations
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
 from sqlite_job.storage.opening import Database, locate
 
+if TYPE_CHECKING:
+    from sqlite_job.schedules import Schedules
+
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
 else:
@@ -56,8 +59,6 @@ else:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_Resolved = Tuple[str, str, int, Parameters, Optional[Flow]]
 
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
@@ -86,10 +87,9 @@ class SQLiteJob(Operations):
         self.queue = check_name(queue, "queue name")
         self._options = JobOptions()
         self._registry: Optional[Registry] = None
-        self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS, None))
-        self._max_payload = WorkerSettings.max_payload
-        self._previews: Optional[Previews] = Previews()
         self._middleware: Tuple[Middleware, ...] = ()
+        self._timezone: Any = WorkerSettings.timezone
+        self._last_resolved: Tuple[Any, Resolved] = (object(), Resolved("", "", 0))
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
             if database is not None or serializer != "pickle" or durability != "full" or middleware:
@@ -107,6 +107,7 @@ class SQLiteJob(Operations):
         if problems:
             raise InvalidOptionError("; ".join(problems))
         self._middleware = takers_of_enqueue(middleware)
+        self._maker = JobMaker(self._codecs, WorkerSettings.max_payload, Previews())
 
     def with_options(
         self,
@@ -203,15 +204,30 @@ class SQLiteJob(Operations):
         existing = await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
         return Job(existing.get(new.id, new.id), self)
 
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of this database: create, pause, run, list them."""
+        from sqlite_job.schedules import Schedules  # for those who have some
+
+        return Schedules(
+            self._storage,
+            resolve=self._resolve,
+            registry=self._registry,
+            codecs=self._codecs,
+            maker=self._maker,
+            timezone=self._timezone,
+            job=self.job,
+        )
+
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry
         self._database = settings.location
         self._durability = settings.durability
         self._allow_network_fs = settings.allow_network_fs
         self._codecs = settings.codecs
-        self._max_payload = settings.max_payload
-        self._previews = settings.previews
         self._middleware = takers_of_enqueue(settings.middleware)
+        self._timezone = settings.timezone
+        self._maker = JobMaker(settings.codecs, settings.max_payload, settings.previews)
 
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -221,63 +237,38 @@ class SQLiteJob(Operations):
         if last is not function:
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
-        name, queue, priority, parameters, flow = resolved
         options = self._options
         now = _clock.now()
         job_id = options.job_id or _make_id.made_at(now)
         if self._middleware:
             options = self._ask_middleware(job_id, resolved, args, kwargs)
-        encoded = self._codecs.encode((args, kwargs), name, job_id)
-        if len(encoded) > self._max_payload:
-            raise PayloadTooLargeError(f"the arguments of {name}", len(encoded), self._max_payload)
-        run_at = options.run_time(now)
-        conditions = None
-        if flow is not None or options.has_conditions:
-            conditions = conditions_of(options, flow or NO_FLOW, name, args, kwargs, now=now, run_at=run_at)
-        return NewJob(
-            job_id,
-            options.queue or queue,
-            name,
-            priority if options.priority is None else options.priority,
-            now,
-            run_at,
-            options.max_tries,
-            options.timeout,
-            self._codecs.encoder.name,
-            encoded,
-            None if self._previews is None else self._previews.of_call(name, parameters, args, kwargs),
-            options.tags,
-            options.meta,
-            options.job_id is not None,
-            conditions,
-        )
+        return self._maker.make(resolved, args, kwargs, options, job_id, now)
 
     def _ask_middleware(
-        self, job_id: str, resolved: _Resolved, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, job_id: str, resolved: Resolved, args: Tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> JobOptions:
         """Return the options of this one job: those given, as the middleware leaves them."""
-        name, queue, priority = resolved[:3]
         options = self._options
         job = EnqueueContext(
             job_id,
-            name,
+            resolved.name,
             args,
             kwargs,
-            queue=options.queue or queue,
-            priority=priority if options.priority is None else options.priority,
+            queue=options.queue or resolved.queue,
+            priority=resolved.priority if options.priority is None else options.priority,
             tags=options.tags,
             meta=options.meta,
         )
         return prepare(self._middleware, job, options)
 
-    def _resolve(self, function: Union[str, Callable[..., Any]]) -> _Resolved:
+    def _resolve(self, function: Union[str, Callable[..., Any]]) -> Resolved:
         """Return a function's name, its queue, its priority, its parameters and its flow."""
         if self._registry is not None:
             registered = self._registry.find(function)
             queue = registered.queue or self.queue
-            return registered.name, queue, registered.priority, registered.parameters, registered.flow
+            return Resolved(registered.name, queue, registered.priority, registered.parameters, registered.flow)
         if isinstance(function, str):
-            return check_name(function, "function name"), self.queue, 0, NO_PARAMETERS, None
+            return Resolved(check_name(function, "function name"), self.queue, 0)
         if not callable(function):
             message = f"enqueue takes a function or its name, not {function!r}"
             raise InvalidNameError(message)
@@ -288,4 +279,4 @@ class SQLiteJob(Operations):
         name = check_name(entry.name, "function name")
         parameters = parameters_of(entry.function)
         chosen = entry.options
-        return name, chosen.queue or self.queue, chosen.priority or 0, parameters, chosen.flow
+        return Resolved(name, chosen.queue or self.queue, chosen.priority or 0, parameters, chosen.flow)

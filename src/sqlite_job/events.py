@@ -11,6 +11,10 @@ from sqlite_job.core.events import (
     JobsSettled,
     JobStuck,
     OutcomesStale,
+    ScheduleFailed,
+    SchedulesFired,
+    SchedulesSynced,
+    SlotsMissed,
     StorageFailed,
     Subscriber,
     WorkerExpelled,
@@ -31,6 +35,7 @@ from sqlite_job.core.outcomes import (
     Returned,
     Snoozed,
 )
+from sqlite_job.core.schedules import SyncedSchedules
 
 __all__ = [
     "Cancelled",
@@ -52,9 +57,14 @@ __all__ = [
     "RescuedJob",
     "Retried",
     "Returned",
+    "ScheduleFailed",
+    "SchedulesFired",
+    "SchedulesSynced",
+    "SlotsMissed",
     "Snoozed",
     "StorageFailed",
     "Subscriber",
+    "SyncedSchedules",
     "WorkerExpelled",
     "WorkerFailed",
     "WorkerStarted",

@@ -14,6 +14,7 @@ from sqlite_job.core.findings import Finding
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.names import check_name
 from sqlite_job.core.numbers import is_whole
+from sqlite_job.core.schedule_info import ScheduleInfo, schedule_info
 from sqlite_job.core.states import JobStatus
 from sqlite_job.settings import default_database
 from sqlite_job.storage.interface import JobFilter, Storage
@@ -79,6 +80,14 @@ class Inspector:
     def job(self, job_id: str) -> JobInfo:
         """Return what is known of a job; raises JobNotFoundError."""
         return read_job(self._storage, job_id)
+
+    def schedules(self) -> List[ScheduleInfo]:
+        """Return all schedules, by name."""
+        return [schedule_info(one) for one in self._storage.schedules()]
+
+    def schedule(self, name: str) -> ScheduleInfo:
+        """Return what is known of a schedule; raises ScheduleNotFoundError."""
+        return schedule_info(self._storage.schedule(name))
 
     def failures(self, job_id: str) -> List[JobFailure]:
         """Return the tries of a job that did not succeed, oldest first; raises JobNotFoundError."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, Union
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from sqlite_job.core.errors import InvalidNameError, SettingsError
+from sqlite_job.core.errors import EncodeError, InvalidNameError, SettingsError
 from sqlite_job.core.events import Subscriber
+from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.knobs import wrong_values
 from sqlite_job.core.middleware import AnyMiddleware, wrong_middleware
 from sqlite_job.core.names import check_name
@@ -15,6 +18,7 @@ from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.redaction import Redact, hide_secrets
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
+from sqlite_job.core.schedules import Schedule, ScheduleEntry
 from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import (
     RegisteredTask,
@@ -26,6 +30,9 @@ from sqlite_job.core.tasks import (
     wrong_on_failure,
 )
 from sqlite_job.storage.opening import Database, locate
+
+if TYPE_CHECKING:
+    from sqlite_job.core.schedule_checks import CheckedEntry
 
 DEFAULT_DATABASE = "sqlite_job.db"
 DATABASE_VARIABLE = "SQLITE_JOB_DATABASE"
@@ -48,6 +55,12 @@ class WorkerSettings:
 
     functions: Sequence[Callable[..., Any]] = ()
     """What may be run: functions, or `task(function, ...)`."""
+
+    cron_jobs: Sequence[ScheduleEntry] = ()
+    """What is to run when: `cron("0 3 * * *", function)`, `every(60, function)`."""
+
+    timezone: Any = "UTC"
+    """Where the cron expressions of those are meant that name no time zone of their own."""
 
     database: Database = DEFAULT_DATABASE
     """Path of the database, or a `sqlite:///` URL; without it the environment variable SQLITE_JOB_DATABASE counts."""
@@ -139,6 +152,8 @@ class WorkerSettings:
         problems += wrong_middleware(
             self.middleware, self.functions if isinstance(self.functions, (list, tuple)) else ()
         )
+        entries, wrong = self._check_cron_jobs()
+        problems += wrong
         if database is None:
             database = self.database if self._is_own("database") else default_database()
         try:
@@ -151,6 +166,7 @@ class WorkerSettings:
         self.previews = Previews(self.redact or hide_secrets) if self.preview else None
         self.registry = Registry(map(self._register, map(as_task, self.functions)), name, self.codecs)
         self.hooks: Dict[str, Hook] = {hook: self._hook(hook) for hook in _HOOKS}
+        self.schedules = self._make_schedules(entries)
 
     def _is_own(self, knob: str) -> bool:
         return any(knob in vars(parent) for parent in self._own_classes())
@@ -160,6 +176,19 @@ class WorkerSettings:
             if parent is WorkerSettings:
                 return
             yield parent
+
+    @property
+    def origin_of_schedules(self) -> str:
+        """Return by what name the rows of these schedules know where they come from.
+
+        It is that of the class whose list it is: settings that inherit one have the same schedules.
+        """
+        owner = next((parent for parent in self._own_classes() if "cron_jobs" in vars(parent)), type(self))
+        module = owner.__module__
+        if module == "__main__":  # as which it is the same to all scripts
+            file = getattr(sys.modules.get(module), "__file__", None)
+            module = Path(file).stem if file else module
+        return f"{module}.{owner.__qualname__}"
 
     def _misspelt(self) -> Iterator[str]:
         from difflib import get_close_matches
@@ -208,6 +237,32 @@ class WorkerSettings:
             yield f"two functions are named {entry.name!r}; give one another name: task(function, name='...')"
         seen[entry.name] = entry
         yield from (f"{entry.name}: {problem}" for problem in entry.options.problems())
+
+    def _check_cron_jobs(self) -> Tuple[List[CheckedEntry], List[str]]:
+        if self.cron_jobs == ():
+            return [], []
+        from sqlite_job.core.schedule_checks import check_entries  # for those who have schedules
+
+        return check_entries(self.cron_jobs, self.functions, type(self).__name__, self.timezone)
+
+    def _make_schedules(self, entries: Sequence[CheckedEntry]) -> Tuple[Schedule, ...]:
+        if not entries:
+            return ()
+        from sqlite_job.core.schedule_checks import make_schedule
+
+        maker = JobMaker(self.codecs, self.max_payload, self.previews)
+        made: List[Schedule] = []
+        problems: List[str] = []
+        for checked in entries:
+            task = self.registry.find(checked.entry.function)
+            resolved = Resolved(task.name, task.queue or "default", task.priority, task.parameters)
+            try:
+                made.append(make_schedule(checked, resolved, self.origin_of_schedules, maker))
+            except EncodeError as error:
+                problems.append(f"schedule {checked.name!r}: {error}")
+        if problems:
+            raise SettingsError(type(self).__name__, problems)
+        return tuple(made)
 
     def _register(self, entry: Task[..., Any]) -> RegisteredTask:
         options = entry.options
@@ -259,14 +314,14 @@ def _is_method_of(function: Callable[..., Any], owner: type) -> bool:
     return any(where == parent.__qualname__ and function.__module__ == parent.__module__ for parent in owner.__mro__)
 
 
-KNOBS: Tuple[str, ...] = tuple(name for name in vars(WorkerSettings) if not name.startswith("_"))
+KNOBS: Tuple[str, ...] = tuple(
+    name for name, value in vars(WorkerSettings).items() if not name.startswith("_") and not isinstance(value, property)
+)
 
 # In the published API, for a later version: silence would let a user believe in them.
 _NOT_YET: Tuple[str, ...] = (
-    "cron_jobs",
     "keep_result",
     "keep_failed",
     "capture_logs",
-    "timezone",
     "schema",
 )

@@ -11,6 +11,8 @@ from sqlite_job.core.clock import Clock
 from sqlite_job.core.conditions import limits_of
 from sqlite_job.core.errors import SettingsError
 from sqlite_job.core.escaping import EscapedLines
+from sqlite_job.core.events import Events
+from sqlite_job.core.job_maker import JobMaker
 from sqlite_job.core.jobs import ClaimedJob, Conditions
 from sqlite_job.core.middleware import wrap
 from sqlite_job.core.retries import to_seconds
@@ -23,6 +25,7 @@ from sqlite_job.engine.executors.processes import ProcessExecutor, ProcessOption
 from sqlite_job.engine.executors.threads import ThreadExecutor
 from sqlite_job.engine.failure_reporter import FailureHooks, FailureReporter
 from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.housekeeping.scheduler import Scheduler
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
@@ -82,6 +85,14 @@ def _with_middleware(settings: WorkerSettings) -> Dict[str, RegisteredTask]:
         name: replace(task, function=wrap(task.function, settings.middleware, is_coroutine=task.is_coroutine))
         for name, task in settings.registry.tasks.items()
     }
+
+
+def make_scheduler(settings: WorkerSettings, storage: Storage, clock: Clock, events: Events) -> Scheduler:
+    """Return what makes the jobs of schedules; their previews are those of the schedules."""
+    maker = JobMaker(settings.codecs, settings.max_payload, None)
+    functions = tuple(settings.registry.names)
+    flows = {name: task.flow for name, task in settings.registry.tasks.items()}
+    return Scheduler(storage, functions, settings.codecs, maker, clock=clock, events=events, flows=flows)
 
 
 class Executors:

@@ -10,7 +10,16 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Type, Type
 
 from sqlite_job.core.clock import Clock, SystemClock
 from sqlite_job.core.errors import InvalidNameError
-from sqlite_job.core.events import Event, Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped, check_subscription
+from sqlite_job.core.events import (
+    Event,
+    Events,
+    JobStuck,
+    SchedulesSynced,
+    Subscriber,
+    WorkerStarted,
+    WorkerStopped,
+    check_subscription,
+)
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
 from sqlite_job.engine.engine import Engine, EngineOptions
@@ -28,7 +37,14 @@ from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
-from sqlite_job.wiring import Executors, LimitsOf, duration, make_failure_reporter, make_runner
+from sqlite_job.wiring import (
+    Executors,
+    LimitsOf,
+    duration,
+    make_failure_reporter,
+    make_runner,
+    make_scheduler,
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -170,6 +186,7 @@ class Worker:
                 on_stuck=self._on_stuck,
             )
             engine.assign(executors.main, executors.quarantine)
+            self._sync_schedules(storage)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
@@ -214,9 +231,11 @@ class Worker:
             limits_of=LimitsOf(settings.registry),
         )
         heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)
+        scheduler = make_scheduler(settings, storage, self._clock, self._events)
         engine.keep_house(
             [
                 heartbeat,
+                scheduler,
                 Canceller(storage, registration, engine.cancel),
                 Expirer(storage, clock=self._clock, events=self._events),
                 Rescuer(
@@ -226,12 +245,19 @@ class Worker:
                     clock=self._clock,
                     events=self._events,
                 ),
-            ]
+            ],
+            expect_slot=scheduler.expect,
         )
         self._engine = engine
         if self._must_stop:  # stop() came while we were starting
             engine.stop()
         return engine
+
+    def _sync_schedules(self, storage: Storage) -> None:
+        origin = self.settings.origin_of_schedules
+        synced = storage.sync_schedules(origin, self.settings.schedules, self._clock.now())
+        if any(synced):
+            self._events.emit(SchedulesSynced(origin, synced))
 
     def _on_stuck(self, job: ClaimedJob) -> None:
         self._events.emit(JobStuck(job))

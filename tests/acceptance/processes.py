@@ -16,7 +16,7 @@ DEADLINE = 60  # seconds; reached only by what will never happen
 TASKS = """
 from __future__ import annotations
 import asyncio, os, signal, time
-from sqlite_job import WorkerSettings, task, current_job
+from sqlite_job import WorkerSettings, cron, current_job, every, task
 
 def add(a, b):
     return a + b
@@ -78,6 +78,14 @@ class Dying(Settings):
 
 class Impatient(Settings):
     shutdown_timeout = 0.1
+
+class Scheduled(Settings):
+    cron_jobs = [
+        every(0.1, mark, ["record"], name="often", misfire="all"),
+        cron("* * * * * *", mark, ["record"], name="seconds", misfire="all"),
+        every(0.1, mark, ["record"], name="skipping", max_late=0.5),
+    ]
+    max_deaths = 1000
 """
 
 RUN = """

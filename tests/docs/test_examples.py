@@ -81,6 +81,15 @@ on_failure: publish: ConnectionError: cat.png: no answer to request r-17
 The result: cat.png for request r-17
 Measured: publish, resize
 """,
+    "10_schedules": """\
+From the settings: tick at a full second: True
+Made at run time: all is well often
+Run now, though paused: all is well today
+nightly: At 02:30 every day, Europe/Paris
+tick: Every second, Europe/Paris
+At the skip: 01:00 UTC on a Sunday
+In the future: True
+""",
 }
 
 

@@ -9,10 +9,23 @@ from typing import Dict, List
 import pytest
 
 import sqlite_job
-from sqlite_job import EnqueueContext, Inspector, Job, JobContext, Middleware, SQLiteJob, Worker, WorkerSettings, events
+from sqlite_job import (
+    EnqueueContext,
+    Inspector,
+    Job,
+    JobContext,
+    Middleware,
+    SQLiteJob,
+    Worker,
+    WorkerSettings,
+    cron,
+    events,
+    every,
+)
 from sqlite_job.core import errors
 from sqlite_job.core import events as core_events
 from sqlite_job.core.tasks import TaskOptions
+from sqlite_job.schedules import Schedules
 from sqlite_job.settings import KNOBS
 from sqlite_job.storage import tables
 from tests.docs.documents import ROOT
@@ -76,6 +89,15 @@ def test_every_option_of_a_job_is_documented():
     assert documented == parameters(SQLiteJob.with_options)
 
 
+@pytest.mark.parametrize("make", [cron, every])
+def test_every_argument_of_a_schedule_is_documented(make):
+    table = section(text_of("settings.md"), "## Schedules")
+    documented = re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(table)))
+
+    assert [name for name in parameters(make) if name not in documented] == []
+    assert [name for name in documented if name not in {*parameters(cron), *parameters(every)}] == []
+
+
 # ---- api.md
 
 
@@ -99,6 +121,7 @@ def test_every_public_name_is_there_and_has_a_docstring(name):
         (Job, "| method of `Job` | what it does |"),
         (Inspector, "| method of `Inspector` | what it does |"),
         (Worker, "| method of `Worker` | what it does |"),
+        (Schedules, "| method of `schedules` | what it does |"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -137,10 +160,13 @@ def event_rows() -> Dict[str, List[str]]:
     return {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in rows(text_of("events.md"))}
 
 
+CARRIED = (events.RescuedJob, events.SyncedSchedules, events.FailureReport)
+
+
 def test_every_event_and_outcome_is_documented_with_its_fields():
     documented = event_rows()
 
-    for kind in (*core_events.EVENTS, *events.Outcome.__args__, events.RescuedJob, events.FailureReport):
+    for kind in (*core_events.EVENTS, *events.Outcome.__args__, *CARRIED):
         assert documented.pop(kind.__name__, None) == list(kind._fields), kind
     assert set(documented.pop("ClaimedJob")) <= set(events.ClaimedJob._fields)
     assert documented == {}

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
-from sqlite_job.storage.sql import expiry, group, job, payload, rate, unique
+from sqlite_job.storage.sql import expiry, group, job, payload, rate, schedule, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -126,6 +126,10 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (rate.CANDIDATES, ("k", '["default"]', '["add"]', 0, 1), "INDEX sqlitejob_rated (rate_key=? AND status=?)"),
         (rate.NEXT_AT, (0,), "INDEX sqlitejob_rate_next (next_at>?)"),
         (unique.HOLDER, ("k",), "PRIMARY KEY (key=?)"),
+        (schedule.DUE, ('["add"]', 0), "INDEX sqlitejob_schedule_due (next_at<?)"),
+        (schedule.NEXT_AT, ('["add"]', 0), "INDEX sqlitejob_schedule_due (next_at>?)"),
+        (schedule.SOONEST, ('["add"]',), "INDEX sqlitejob_schedule_due (next_at>?)"),
+        (schedule.FIRE, (0, 0, "a", "a", 0), "INDEX sqlite_autoindex_sqlitejob_schedule_1 (name=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )

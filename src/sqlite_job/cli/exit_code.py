@@ -11,6 +11,8 @@ from sqlite_job.core.errors import (
     JobNotFoundError,
     JobStateError,
     ResultTimeoutError,
+    ScheduleNotFoundError,
+    ScheduleStateError,
     SQLiteJobError,
 )
 
@@ -38,10 +40,10 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.JOB_FAILED: "the job failed or was cancelled",
     ExitCode.USAGE: "the command, its arguments or the settings are wrong",
-    ExitCode.NOT_FOUND: "no job has this id",
+    ExitCode.NOT_FOUND: "no job has this id, or no schedule this name",
     ExitCode.NOT_FINISHED: "the job has not finished, or not in time",
     ExitCode.DATABASE: "the database does not exist or cannot be used",
-    ExitCode.REFUSED: "the job's status does not allow it",
+    ExitCode.REFUSED: "the job's status does not allow it, or where the schedule comes from",
     ExitCode.IN_THE_WAY: "a file or a worker is in the way of a backup or a restore",
     ExitCode.WARNINGS: "the doctor has warnings",
     ExitCode.WRONG: "the doctor has found something wrong",
@@ -56,6 +58,8 @@ _BY_ERROR = (
     (ResultTimeoutError, ExitCode.NOT_FINISHED),
     (DatabaseError, ExitCode.DATABASE),
     (JobStateError, ExitCode.REFUSED),
+    (ScheduleNotFoundError, ExitCode.NOT_FOUND),
+    (ScheduleStateError, ExitCode.REFUSED),
     (BackupRefusedError, ExitCode.IN_THE_WAY),
 )
 

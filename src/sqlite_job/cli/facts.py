@@ -1,4 +1,4 @@
-"""Write facts as JSON for programs: keys are the attributes of JobInfo, JobFailure and WorkerInfo, times ISO."""
+"""Write facts as JSON for programs: keys are the attributes of JobInfo, WorkerInfo and so on, times ISO."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from sqlite_job.cli.console import echo_lines
 from sqlite_job.cli.preview import is_shortened
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.schedule_info import ScheduleInfo
 from sqlite_job.inspection import WorkerInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,6 +43,11 @@ def outcome_facts(job: JobInfo) -> Dict[str, Any]:
 def worker_facts(worker: WorkerInfo) -> Dict[str, Any]:
     """Return the facts of a worker."""
     return asdict(worker)
+
+
+def schedule_facts(schedule: ScheduleInfo) -> Dict[str, Any]:
+    """Return the facts of a schedule."""
+    return asdict(schedule)
 
 
 def write_json(facts: Dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from sqlite_job.cli.printable import printable_line
 from sqlite_job.core.jobs import JobInfo
 from sqlite_job.core.previews import MAX_CHARACTERS
@@ -24,8 +26,12 @@ def is_shortened(preview: str) -> bool:
 
 def preview_job_call(job: JobInfo) -> str:
     """Return the call that a job is, as one would write it; `…` for arguments that have no preview."""
-    arguments = "…" if job.arguments is None else job.arguments
-    return printable_line(f"{job.function}({arguments})")
+    return preview_call(job.function, job.arguments)
+
+
+def preview_call(function: str, arguments: Optional[str]) -> str:
+    """Return a call of these arguments, as one would write it."""
+    return printable_line(f"{function}({'…' if arguments is None else arguments})")
 
 
 def preview_outcome(job: JobInfo) -> str:

@@ -15,6 +15,7 @@ from sqlite_job.cli.commands.enqueue import enqueue
 from sqlite_job.cli.commands.jobs import list_jobs, show
 from sqlite_job.cli.commands.operate import cancel, delete, requeue
 from sqlite_job.cli.commands.outcome import result, wait
+from sqlite_job.cli.commands.schedules import schedules
 from sqlite_job.cli.commands.status import status
 from sqlite_job.cli.commands.worker import worker
 from sqlite_job.cli.database import database_option
@@ -62,6 +63,7 @@ for command in (
     cancel,
     requeue,
     delete,
+    schedules,
     doctor,
     backup,
     restore,

@@ -91,6 +91,24 @@ class JobStateError(SQLiteJobError):
         super().__init__(f"Cannot {verb} job {job_id!r}: it is {status}; {mend}")
 
 
+class ScheduleNotFoundError(SQLiteJobError, ValueError):
+    """No schedule has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        """Keep the name that was looked for, and say which known one was perhaps meant."""
+        self.name = name
+        super().__init__(f"No schedule named {name!r}{did_you_mean(name, known)}")
+
+
+class ScheduleStateError(SQLiteJobError):
+    """A verb that does not go with where a schedule comes from; nothing was changed."""
+
+    def __init__(self, verb: str, name: str, reason: str) -> None:
+        """Keep the name."""
+        self.name = name
+        super().__init__(f"Cannot {verb} schedule {name!r}: {reason}")
+
+
 class JobFailedError(SQLiteJobError):
     """The job ended as failed; `traceback` is the text from where it ran."""
 

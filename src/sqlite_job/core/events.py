@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.jobs import ClaimedJob, RescuedJob
 from sqlite_job.core.outcomes import Outcome
+from sqlite_job.core.schedules import SyncedSchedules
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -95,6 +96,34 @@ class StorageFailed(NamedTuple):
     retry_in: float
 
 
+class SchedulesSynced(NamedTuple):
+    """The schedules of a worker's settings became what the settings list."""
+
+    origin: str
+    synced: SyncedSchedules
+
+
+class SchedulesFired(NamedTuple):
+    """Schedules were due, and this worker made their jobs: names, with the ids of the jobs."""
+
+    fired: Sequence[Tuple[str, Sequence[str]]]
+
+
+class SlotsMissed(NamedTuple):
+    """Times of a schedule passed without a worker, and are dropped, as its `misfire` says; counted up to a thousand."""
+
+    schedule: str
+    missed: int
+    misfire: str
+
+
+class ScheduleFailed(NamedTuple):
+    """A schedule is due that this worker cannot fire; it is left for one that can."""
+
+    schedule: str
+    error: Exception
+
+
 Event = Union[
     WorkerStarted,
     WorkerStopped,
@@ -108,6 +137,10 @@ Event = Union[
     OutcomesStale,
     FunctionUnknown,
     StorageFailed,
+    SchedulesSynced,
+    SchedulesFired,
+    SlotsMissed,
+    ScheduleFailed,
 ]
 Subscriber = Callable[[Event], Any]
 

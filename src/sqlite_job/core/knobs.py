@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, Optional
 
+from sqlite_job.core.errors import InvalidOptionError
 from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.parameters import why_not_callable_with
 from sqlite_job.core.retries import Backoff, to_seconds
@@ -102,7 +103,21 @@ def subscribers(value: Any) -> Optional[str]:
     return None
 
 
+def timezone(value: Any) -> Optional[str]:
+    """Check for the name of a time zone."""
+    if value == "UTC":
+        return None
+    from sqlite_job.core.zones import find_zone  # finding zones takes a while, and most settings have none
+
+    try:
+        find_zone(value)
+    except InvalidOptionError as error:
+        return f": {error}"
+    return None
+
+
 CHECKS: Dict[str, Check] = {
+    "timezone": timezone,
     "executor": one_of(*EXECUTORS),
     "job_timeout": seconds(_SHORTEST_TIMEOUT, may_be_none=True),
     "max_jobs_per_child": whole(1, may_be_none=True),

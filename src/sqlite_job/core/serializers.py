@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any, Dict, Iterable, Literal, Mapping, NamedTuple, Optional, Protocol, Union, cast
+from typing import Any, Dict, Iterable, Literal, Mapping, NamedTuple, Optional, Protocol, Tuple, Union, cast
 
 from sqlite_job.core.errors import DecodeError, EncodeError, InvalidOptionError, SignatureError
 from sqlite_job.core.signing import Key, Purpose, Signer, keys_of_environment
@@ -207,6 +207,16 @@ class Codecs:
             cause = f"{type(error).__name__}: {error}"
             message = f"{_what(kind, function, job_id)} cannot be decoded with {codec!r}: {cause}"
             raise DecodeError(message) from error
+
+    def rebind(self, codec: str, data: bytes, function: str, old_id: str, new_id: str) -> Tuple[str, bytes]:
+        """Return the arguments of one job as those of another, with the name of their codec; raises as `decode`.
+
+        Bytes that belong to no job are not decoded.
+        """
+        sides = self._accept.get(codec)
+        if sides is not None and sides.bound is None:
+            return codec, data
+        return self.encoder.name, self.encode(self.decode(codec, data, function, old_id), function, new_id)
 
 
 class _Sides(NamedTuple):

@@ -44,6 +44,10 @@ _RETRY_FIRST = 0.1
 _RETRY_LAST = 5.0
 
 
+def _ignore(_next_slot_at: Optional[int]) -> None:
+    """Take no note of schedules."""
+
+
 class EngineOptions(NamedTuple):
     """What an engine needs to know of the settings."""
 
@@ -88,7 +92,7 @@ class Engine:
         self._executor: Executor
         self._quarantine: Optional[Executor] = None
         self._suspect: Optional[int] = None
-        self._housekeeping = Housekeeping([])
+        self.keep_house([])
         self._ahead = Ahead(options.slots)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
@@ -105,9 +109,10 @@ class Engine:
         self._executor = executor
         self._quarantine = quarantine
 
-    def keep_house(self, services: Sequence[Service]) -> None:
-        """Do these now and then."""
+    def keep_house(self, services: Sequence[Service], expect_slot: Callable[[Optional[int]], None] = _ignore) -> None:
+        """Do these now and then; call `expect_slot` with the time of the next schedule whenever nothing is ready."""
         self._housekeeping = Housekeeping(services)
+        self._expect_slot = expect_slot
 
     def cancel(self, seq: int, reason: Optional[str]) -> None:
         """Stop a job that runs here, or take one back that has not started."""
@@ -209,6 +214,7 @@ class Engine:
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
         self._next_run_at = peek.next_run_at
+        self._expect_slot(peek.next_slot_at)
         return peek.is_ready
 
     def _account_settled(self, outcomes: Sequence[Outcome], stale: Sequence[Outcome]) -> None:

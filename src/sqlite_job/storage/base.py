@@ -26,10 +26,23 @@ from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Pee
 from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
+from sqlite_job.storage.scheduling import ScheduleVerbs
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import expiry, failure, group, job, payload, rate, result, suspect, tag, unique, worker
+from sqlite_job.storage.sql import (
+    expiry,
+    failure,
+    group,
+    job,
+    payload,
+    rate,
+    result,
+    schedule,
+    suspect,
+    tag,
+    unique,
+    worker,
+)
 from sqlite_job.storage.statement import Row
-from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -45,7 +58,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(Transacting):
+class SQLStorage(ScheduleVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
@@ -70,7 +83,8 @@ class SQLStorage(Transacting):
                 return Peek(is_ready=True, next_run_at=None)
             times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0])
             next_run_at = min((time for time in times if time is not None), default=None)
-            return Peek(next_run_at is not None and next_run_at <= now, next_run_at)
+            slots = transaction.rows(schedule.SOONEST, functions)
+            return Peek(next_run_at is not None and next_run_at <= now, next_run_at, slots[0][0] if slots else None)
 
         return self._read(look)
 

@@ -11,6 +11,7 @@ from typing import Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequ
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.schedule_storage import ScheduleStorage
 
 
 class Wanted(NamedTuple):
@@ -41,10 +42,14 @@ class Exchange(NamedTuple):
 
 
 class Peek(NamedTuple):
-    """What an idle worker sees without a lock; `next_run_at`: when nothing is ready, the earliest scheduled time."""
+    """What an idle worker sees without a lock; `next_run_at`: when nothing is ready, the earliest scheduled time.
+
+    `next_slot_at`: then, too, when the first schedule of its functions is due.
+    """
 
     is_ready: bool
     next_run_at: Optional[int]
+    next_slot_at: Optional[int] = None
 
 
 class JobFilter(NamedTuple):
@@ -104,7 +109,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(Protocol):
+class Storage(ScheduleStorage, Protocol):
     """One database of jobs."""
 
     @property

@@ -278,6 +278,9 @@ class SqliteStorage(SQLStorage):
         else:
             self._checkpoint_at = _CHECKPOINT_BYTES if is_long else max(size, _CHECKPOINT_BYTES)
 
+    def _require_space(self) -> None:
+        self._free_space.require()
+
     def _write_jobs(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         return self._write(lambda transaction: self._enqueue(transaction, jobs))
 

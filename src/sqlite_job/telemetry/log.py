@@ -16,6 +16,10 @@ from sqlite_job.core.events import (
     JobsSettled,
     JobStuck,
     OutcomesStale,
+    ScheduleFailed,
+    SchedulesFired,
+    SchedulesSynced,
+    SlotsMissed,
     StorageFailed,
     WorkerExpelled,
     WorkerFailed,
@@ -29,6 +33,9 @@ logger = logging.getLogger("sqlite_job")
 
 # A line costs more than a short job: past this many completed jobs in a second the rest are only counted.
 _LINES_A_SECOND = 20
+
+# Of missed times of a schedule.
+_MOST_COUNTED = 1_000
 
 
 class LogEvents:
@@ -157,6 +164,41 @@ def _storage_failed(event: StorageFailed) -> None:
     logger.error("%s; trying again in %.1f s", event.error, event.retry_in)
 
 
+def _synced(event: SchedulesSynced) -> None:
+    added, changed, removed, taken = event.synced
+    for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
+        if names:
+            logger.info("Schedules of %s: %s %s (%s)", event.origin, verb, f"{len(names):,}", _some(names))
+    for name, former in taken:
+        logger.warning(
+            "Schedule %s was %s; from now on it is what %s says",
+            name,
+            "made at run time" if former is None else f"listed by {former}",
+            event.origin,
+        )
+
+
+def _fired(event: SchedulesFired) -> None:
+    if len(event.fired) == 1 and len(event.fired[0][1]) == 1:
+        logger.info("Fired %s: job %s", event.fired[0][0], event.fired[0][1][0])
+        return
+    jobs = sum(len(ids) for _, ids in event.fired)
+    logger.info("Fired %s (%s)", _count(jobs, "job"), _some([name for name, _ in event.fired]))
+
+
+def _missed(event: SlotsMissed) -> None:
+    logger.warning(
+        "Schedule %s missed %s, which passed without a worker (misfire=%r)",
+        event.schedule,
+        _count(event.missed, "time") + ("" if event.missed < _MOST_COUNTED else " or more"),
+        event.misfire,
+    )
+
+
+def _schedule_failed(event: ScheduleFailed) -> None:
+    logger.error("Cannot fire %s: %s; it is left for a worker that can", event.schedule, event.error)
+
+
 def _failed(job: ClaimedJob, outcome: Failed) -> None:
     report = outcome.failure
     logger.error(
@@ -221,6 +263,10 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,
     StorageFailed: _storage_failed,
+    SchedulesSynced: _synced,
+    SchedulesFired: _fired,
+    SlotsMissed: _missed,
+    ScheduleFailed: _schedule_failed,
 }
 
 _OUTCOME_WRITERS: Dict[type, Callable[[ClaimedJob, Any], None]] = {

@@ -10,7 +10,10 @@ from sqlite_job.core.clock import elapsed
 class Service(Protocol):
     """Something to do every so many seconds."""
 
-    every_seconds: float
+    @property
+    def every_seconds(self) -> float:
+        """Seconds from one time to the next; asked for anew each time."""
+        ...
 
     def tick(self) -> None:
         """Do it once."""
@@ -23,17 +26,18 @@ class Housekeeping:
     def __init__(self, services: Sequence[Service]) -> None:
         """Make every service due at once."""
         self._services = services
-        self._due: List[float] = [0.0] * len(services)
+        self._last: List[float] = [float("-inf")] * len(services)
 
     def tick(self) -> None:
         """Call what is due."""
         now = elapsed()
         for number, service in enumerate(self._services):
-            if now >= self._due[number]:
+            if now >= self._last[number] + service.every_seconds:
                 # Before the call: one that raises is tried again at its next time, not at once.
-                self._due[number] = now + service.every_seconds
+                self._last[number] = now
                 service.tick()
 
     def seconds_until_due(self) -> float:
         """Return how long the loop may sleep."""
-        return max(min(self._due, default=float("inf")) - elapsed(), 0)
+        due = (last + service.every_seconds for last, service in zip(self._last, self._services))
+        return max(min(due, default=float("inf")) - elapsed(), 0)
