@@ -62,6 +62,10 @@ class Inspector:
         """Return how many jobs each queue has in each status that occurs."""
         return count_queues(self._storage)
 
+    def paused_queues(self) -> Dict[str, datetime]:
+        """Return the paused queues, each with the time since when; they need not have jobs."""
+        return read_paused(self._storage)
+
     def workers(self) -> List[WorkerInfo]:
         """Return the registered workers, oldest first."""
         return [
@@ -114,6 +118,11 @@ def count_queues(storage: Storage) -> Dict[str, Dict[JobStatus, int]]:
     for row in storage.counts():
         queues.setdefault(row.queue, {})[row.status] = row.jobs
     return queues
+
+
+def read_paused(storage: Storage) -> Dict[str, datetime]:
+    """Return the paused queues, each with the time since when."""
+    return {queue: to_datetime(since) for queue, since in storage.paused_queues().items()}
 
 
 def read_job(storage: Storage, job_id: str) -> JobInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Dict, List, Optional, Union
 
@@ -76,6 +77,22 @@ class Operations:
         queue = self.queue if queue is None else check_name(queue, "queue name")
         found = inspection.count_queues(self._storage).get(queue, {})
         return {status: found.get(status, 0) for status in JobStatus}
+
+    def pause(self, queue: Optional[str] = None) -> bool:
+        """Let no worker take jobs from this queue (or the given one) until it is resumed; False if it was paused.
+
+        Running jobs go on; those that a worker had taken but not started go back. Jobs may be enqueued as ever, and a
+        queue may be paused before its first job.
+        """
+        return self._storage.pause(self.queue if queue is None else check_name(queue, "queue name"), _clock.now())
+
+    def resume(self, queue: Optional[str] = None) -> bool:
+        """Let workers take jobs from this queue (or the given one) again, at once; False if it was not paused."""
+        return self._storage.resume(self.queue if queue is None else check_name(queue, "queue name"))
+
+    def paused_queues(self) -> Dict[str, datetime]:
+        """Return the paused queues of the database, each with the time since when."""
+        return inspection.read_paused(self._storage)
 
     def delete(self, job_id: str) -> None:
         """Delete a job with its arguments, result and history.

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Callable, Iterator, List, Optional, Sequence, Union
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Union
 
 from sqlite_job.core.clock import Clock, SystemClock
 from sqlite_job.core.errors import InvalidNameError
 from sqlite_job.core.events import Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
+from sqlite_job.core.shares import check_weights
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.hooks import Hooks
@@ -38,11 +39,15 @@ class Worker:
     """Runs the jobs of one or more queues; several may run on one database, in any processes of the machine."""
 
     def __init__(
-        self, queues: Union[str, Sequence[str]] = "default", settings: Optional[WorkerSettings] = None
+        self,
+        queues: Union[str, Sequence[str], Mapping[str, int]] = "default",
+        settings: Optional[WorkerSettings] = None,
     ) -> None:
-        """Serve a queue, or several in strict order, with the functions of `settings`.
+        """Serve a queue, or several, with the functions of `settings`.
 
-        Raises TypeError without settings, InvalidNameError for what cannot be a queue.
+        A list is served in strict order; a mapping, as {"high": 3, "default": 1}, by these weights, so that jobs of
+        full queues start in that ratio. Raises TypeError without settings, InvalidNameError for what cannot be a queue,
+        InvalidOptionError for what cannot be a weight.
         """
         if settings is None:
             message = "Worker needs settings: subclass WorkerSettings, and write Worker('default', MyWorkerSettings())"
@@ -54,6 +59,10 @@ class Worker:
         if not self.queues or len(set(self.queues)) < len(self.queues):
             message = f"a worker serves one queue or several different ones, not {list(self.queues)!r}"
             raise InvalidNameError(message)
+        self.weights = None
+        if isinstance(queues, Mapping):
+            check_weights(queues)
+            self.weights = dict(queues)
         self._events = Events()
         self._events.subscribe(LogEvents())
         self._clock: Clock = SystemClock()
@@ -173,6 +182,8 @@ class Worker:
             slots=settings.max_jobs,
             poll_delay=duration(settings.poll_delay),
             shutdown_timeout=duration(settings.shutdown_timeout),
+            # Of one queue there is nothing to share out.
+            weights=self.weights if len(self.queues) > 1 else None,
         )
         engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
         heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 from functools import partial
 from itertools import chain
@@ -21,13 +22,14 @@ from sqlite_job.core.outcomes import (
 )
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
 from sqlite_job.storage.statement import Row
-from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
+from sqlite_job.storage.weighing import claim_by_weight
 
 T = TypeVar("T")
 
@@ -36,8 +38,11 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(Transacting):
+class SQLStorage(QueueVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
+
+    # What decides between queues with weights.
+    _draw = staticmethod(random.random)
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
         """Settle, promote and claim in one transaction."""
@@ -51,9 +56,10 @@ class SQLStorage(Transacting):
 
         def look(transaction: Transaction) -> Peek:
             functions = self._array(wanted.functions)
+            queues = leave_out_paused(transaction, wanted)[0].queues
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
-            if any(transaction.rows(statement, queue, functions) for statement in looks for queue in wanted.queues):
+            if any(transaction.rows(statement, queue, functions) for statement in looks for queue in queues):
                 return Peek(is_ready=True, next_run_at=None)
             next_run_at = transaction.rows(job.NEXT_RUN_AT)[0][0]
             return Peek(next_run_at is not None and next_run_at <= now, next_run_at)
@@ -228,8 +234,11 @@ class SQLStorage(Transacting):
         if not transaction.rows(worker.IS_REGISTERED, worker_id):
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
+        wanted, paused = leave_out_paused(transaction, wanted)
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
-        return Exchange(self._claim(transaction, worker_id, wanted, now), stale, suspect=suspect_job)
+        claim = partial(self._claim, transaction, worker_id, now=now)
+        claimed = claim_by_weight(wanted, claim, self._draw) if wanted.weights else claim(wanted)
+        return Exchange(claimed, stale, suspect=suspect_job, paused=paused)
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)

@@ -6,36 +6,45 @@ is safe to call from any thread, and raises a `DatabaseError` when the database 
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.queue_contract import QueueStorage
 
 
 class Wanted(NamedTuple):
     """What a worker may claim: queues in strict order, functions it has, and how many jobs.
 
-    `takes_suspect`: also one job whose last worker died while it held it.
+    `takes_suspect`: also one job whose last worker died while it held it. With `weights` of the queues each claim
+    shares the room among them, in no strict order.
     """
 
     queues: Tuple[str, ...]
     functions: Tuple[str, ...]
     room: int
     takes_suspect: bool = False
+    weights: Optional[Mapping[str, int]] = None
+
+    def without(self, queues: AbstractSet[str]) -> Wanted:
+        """Return the same of all other queues."""
+        weights = self.weights and {queue: weight for queue, weight in self.weights.items() if queue not in queues}
+        return self._replace(queues=tuple(queue for queue in self.queues if queue not in queues), weights=weights)
 
 
 class Exchange(NamedTuple):
     """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing.
 
     `suspect` is a claimed job, too: one to be run alone. `is_expelled`: the worker is not registered any more, so that
-    nothing was claimed.
+    nothing was claimed. `paused`: the wanted queues from which nobody claims now.
     """
 
     claimed: List[ClaimedJob]
     stale: List[Outcome]
     is_expelled: bool = False
     suspect: Optional[ClaimedJob] = None
+    paused: Tuple[str, ...] = ()
 
 
 class Peek(NamedTuple):
@@ -102,7 +111,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(Protocol):
+class Storage(QueueStorage, Protocol):
     """One database of jobs."""
 
     @property
