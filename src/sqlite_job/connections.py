@@ -31,6 +31,7 @@ from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, parameters_of
 from sqlite_job.core.previews import Previews
+from sqlite_job.core.retention import Retention, keep_of
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import Registry, as_task
@@ -77,6 +78,7 @@ class SQLiteJob(Operations):
         self._last_resolved: Tuple[Any, _Resolved] = (object(), ("", "", 0, NO_PARAMETERS))
         self._max_payload = WorkerSettings.max_payload
         self._previews: Optional[Previews] = Previews()
+        self._retention = Retention({}, keep_of(WorkerSettings.keep_result, WorkerSettings.keep_failed))
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
             if database is not None or serializer != "pickle" or durability != "full":
@@ -180,6 +182,7 @@ class SQLiteJob(Operations):
         self._codecs = settings.codecs
         self._max_payload = settings.max_payload
         self._previews = settings.previews
+        self._retention = settings.retention
 
     def _new_job(
         self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -173,10 +173,11 @@ def list_jobs(
     if cursor is not None and not is_whole(cursor):
         message = f"after is a job of the page before, or its cursor, not {after!r}"
         raise InvalidOptionError(message)
-    return storage.find(JobFilter(_status(status), queue, function, tag, limit, cursor))
+    return storage.find(JobFilter(parse_status(status), queue, function, tag, limit, cursor))
 
 
-def _status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:
+def parse_status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:
+    """Return the status of that name; raises InvalidOptionError."""
     if status is None:
         return None
     try:

@@ -13,12 +13,14 @@ from sqlite_job.core.errors import InvalidNameError
 from sqlite_job.core.events import Events, JobStuck, Subscriber, WorkerStarted, WorkerStopped
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
+from sqlite_job.core.retention import Retention
 from sqlite_job.core.shares import check_weights
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
+from sqlite_job.engine.housekeeping.pruner import Pruner
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
@@ -195,6 +197,14 @@ class Worker:
                     storage,
                     settings.max_deaths,
                     trusts_leases=heartbeat.trusts_leases,
+                    clock=self._clock,
+                    events=self._events,
+                ),
+                # Of other functions others know how long to keep their jobs.
+                Pruner(
+                    storage,
+                    Retention(settings.retention.functions),
+                    self.queues,
                     clock=self._clock,
                     events=self._events,
                 ),

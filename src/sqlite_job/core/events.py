@@ -54,6 +54,12 @@ class JobsRescued(NamedTuple):
     jobs: Sequence[RescuedJob]
 
 
+class JobsPruned(NamedTuple):
+    """So many finished jobs had been kept for their time, and were deleted, since the last event of this kind."""
+
+    jobs: int
+
+
 class WorkerFailed(NamedTuple):
     """The database cannot be used, and waiting does not mend it: the worker ends, and leaves its jobs to a rescue."""
 
@@ -97,6 +103,7 @@ Event = Union[
     JobsClaimed,
     JobsSettled,
     JobsRescued,
+    JobsPruned,
     JobStuck,
     OutcomesStale,
     FunctionUnknown,

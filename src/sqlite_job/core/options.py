@@ -68,7 +68,7 @@ def check_options(
         job_id=job_id,
         queue=queue,
         priority=priority,
-        delay=None if delay is None else _duration("delay", delay),
+        delay=None if delay is None else check_duration("delay", delay),
         run_at=None if run_at is None else _moment(run_at),
         max_tries=max_tries,
         timeout=None if timeout is None else _timeout(timeout),
@@ -77,7 +77,8 @@ def check_options(
     )
 
 
-def _duration(option: str, duration: Seconds) -> int:
+def check_duration(option: str, duration: Seconds) -> int:
+    """Return a duration in microseconds; raises InvalidOptionError that names the option."""
     try:
         return round(to_seconds(duration) * SECOND)
     except (TypeError, ValueError) as error:
@@ -85,7 +86,7 @@ def _duration(option: str, duration: Seconds) -> int:
 
 
 def _timeout(timeout: Seconds) -> int:
-    duration = _duration("timeout", timeout)
+    duration = check_duration("timeout", timeout)
     if not duration:
         raise InvalidOptionError("timeout is more than 0 seconds; leave it out for no limit")
     return duration

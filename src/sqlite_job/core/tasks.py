@@ -26,6 +26,7 @@ from typing import (
 from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
 from sqlite_job.core.names import check_name
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters
+from sqlite_job.core.retention import UNSAID, MaybeKeep, Unsaid
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
 if sys.version_info >= (3, 10):
@@ -51,7 +52,7 @@ Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What `task` may say of one function; None leaves the matter to the settings."""
+    """What `task` may say of one function; None leaves the matter to the settings, but for how long jobs are kept."""
 
     name: Optional[str] = None
     queue: Optional[str] = None
@@ -62,6 +63,8 @@ class TaskOptions:
     give_up_on: Optional[Exceptions] = None
     timeout: Optional[Seconds] = None
     executor: Optional[str] = None
+    keep_result: MaybeKeep = UNSAID
+    keep_failed: MaybeKeep = UNSAID
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot work, each as one sentence with the value and the mend."""
@@ -86,6 +89,8 @@ class TaskOptions:
             yield f"max_tries is a whole number from 1, not {self.max_tries!r}"
         if self.timeout is not None:
             yield from _wrong_timeout(self.timeout)
+        for word in ("keep_result", "keep_failed"):
+            yield from _wrong_period(word, getattr(self, word))
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
 
@@ -128,6 +133,8 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    keep_result: Optional[Seconds] = ...,
+    keep_failed: Optional[Seconds] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -143,6 +150,8 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    keep_result: Optional[Seconds] = ...,
+    keep_failed: Optional[Seconds] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -263,6 +272,15 @@ def _wrong_timeout(timeout: Seconds) -> Iterator[str]:
         yield f"timeout: {error}"
         return
     yield f"timeout is more than 0 seconds, not {timeout!r}; leave it out for no limit"
+
+
+def _wrong_period(word: str, period: MaybeKeep) -> Iterator[str]:
+    if period is None or isinstance(period, Unsaid):
+        return
+    try:
+        to_seconds(period)
+    except (TypeError, ValueError) as error:
+        yield f"{word}: {error}, or None for ever"
 
 
 def _are_exceptions(chosen: object) -> bool:

@@ -23,10 +23,11 @@ from sqlite_job.core.outcomes import (
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
+from sqlite_job.storage.pruning import PruneVerbs
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
+from sqlite_job.storage.sql import failure, job, payload, result, suspect, worker
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.weighing import claim_by_weight
@@ -38,7 +39,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(QueueVerbs):
+class SQLStorage(QueueVerbs, PruneVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     # What decides between queues with weights.
@@ -107,10 +108,9 @@ class SQLStorage(QueueVerbs):
 
         def remove(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
-            if not transaction.run(job.DELETE, seq):
+            if status is JobStatus.RUNNING:
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
-            for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE, suspect.REMOVE):
-                transaction.run(statement, seq)
+            self._delete_jobs(transaction, [seq])
             return status
 
         return self._write(remove)

@@ -12,6 +12,7 @@ from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, Rescue
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.queue_contract import QueueStorage
+from sqlite_job.storage.retention_contract import RetentionStorage
 
 
 class Wanted(NamedTuple):
@@ -111,7 +112,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(QueueStorage, Protocol):
+class Storage(QueueStorage, RetentionStorage, Protocol):
     """One database of jobs."""
 
     @property

@@ -28,6 +28,7 @@ from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import check_candidate, prepare_file
+from sqlite_job.storage.space import SpaceVerbs
 from sqlite_job.storage.sql import job, payload, tag
 from sqlite_job.storage.sqlite_connection import (
     check_version,
@@ -59,7 +60,7 @@ _CHECKPOINT_BYTES = 32 * 1024 * 1024
 _COMMITS_BETWEEN_LOOKS = 16
 
 
-class SqliteStorage(SQLStorage):
+class SqliteStorage(SpaceVerbs, SQLStorage):
     """One database file, for any number of threads; survives a fork by opening everything anew in the child."""
 
     def __init__(self, path: str, durability: str, *, allow_network_fs: bool = False) -> None:

@@ -11,6 +11,7 @@ from sqlite_job.core.events import (
     Event,
     FunctionUnknown,
     JobsClaimed,
+    JobsPruned,
     JobsRescued,
     JobsSettled,
     JobStuck,
@@ -119,6 +120,10 @@ def _rescued(event: JobsRescued) -> None:
             logger.error("Failed %s %s: its worker died %d times", job.function, job.id, job.deaths)
 
 
+def _pruned(event: JobsPruned) -> None:
+    logger.info("Pruned %s", _count(event.jobs, "finished job"))
+
+
 def _expelled(event: WorkerExpelled) -> None:
     logger.warning(
         "Worker %d was silent for longer than its lease and its jobs were given to others; it goes on as worker %d",
@@ -211,6 +216,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     JobsClaimed: _claimed,
     OutcomesStale: _stale,
     JobsRescued: _rescued,
+    JobsPruned: _pruned,
     JobStuck: _stuck,
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,

@@ -8,7 +8,7 @@ from sqlite_job.core.clock import elapsed
 
 
 class Service(Protocol):
-    """Something to do every so many seconds."""
+    """Something to do every so many seconds, which each tick may change."""
 
     every_seconds: float
 
@@ -33,6 +33,7 @@ class Housekeeping:
                 # Before the call: one that raises is tried again at its next time, not at once.
                 self._due[number] = now + service.every_seconds
                 service.tick()
+                self._due[number] = elapsed() + service.every_seconds
 
     def seconds_until_due(self) -> float:
         """Return how long the loop may sleep."""
