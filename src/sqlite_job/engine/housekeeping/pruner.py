@@ -21,7 +21,7 @@ _BUSY_SECONDS = 0.02
 _BUSY_FACTOR = 4
 
 # A job comes to its place in the order when its end is committed: perhaps after a walk that has passed it.
-_BEHIND = 60 * SECOND
+_BEHIND = 10 * SECOND
 
 # Then all that is kept is looked at once more, for what came in far behind: the clock was set back, a commit failed for
 # minutes, a job was kept as the window of a unique key.
@@ -55,8 +55,7 @@ class Pruner:
         began = elapsed()
         if began >= self._anew_at:
             self._anew_at = began + _ANEW_SECONDS
-            for walk in self._walks:
-                walk.place = START
+            self._walks = [_Walk(walk.period) for walk in self._walks]
         is_busy = self._prune() or self._storage.give_back_space()
         self.every_seconds = max(_BUSY_SECONDS, _BUSY_FACTOR * (elapsed() - began)) if is_busy else self._idle_seconds
 
@@ -73,7 +72,7 @@ class Pruner:
             if pruned.jobs or not pruned.is_end:
                 return True
         for walk in self._walks:
-            walk.place = Place(walk.place.finished_at - _BEHIND, 0)
+            walk.step_back()
         if self._pruned:
             self._events.emit(JobsPruned(self._pruned))
             self._pruned = 0
@@ -88,4 +87,10 @@ class _Walk:
 
     def __init__(self, period: int) -> None:
         self.period = period
-        self.place: Place = START
+        self.place = START
+        self._furthest = START
+
+    def step_back(self) -> None:
+        """Go on with what may have come in behind."""
+        self._furthest = max(self._furthest, self.place)
+        self.place = Place(self._furthest.finished_at - _BEHIND, 0)
