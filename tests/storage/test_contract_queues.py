@@ -167,6 +167,15 @@ def test_a_queue_is_claimed_in_its_order_whatever_the_weights(storage):
         assert seqs == sorted(seqs)
 
 
+def test_the_jobs_of_a_large_claim_come_mixed_by_weight(storage):
+    fill(storage, high=100, low=100)
+
+    exchange = storage.exchange(1, [], wanted(80, queues=("high", "low"))._replace(weights={"high": 3, "low": 1}), NOW)
+    queues = [job.queue for job in exchange.claimed]
+    for start in range(0, 80, 8):
+        assert Counter(queues[start : start + 8]) == {"high": 6, "low": 2}
+
+
 def test_claims_of_one_job_take_from_each_queue_about_as_often_as_it_weighs(storage):
     storage._draw = random.Random(7).random
     fill(storage, high=300, low=300)
