@@ -78,6 +78,11 @@ class Dying(Settings):
 
 class Impatient(Settings):
     shutdown_timeout = 0.1
+
+class Forgetful(Settings):
+    keep_result = 0
+    keep_failed = 0
+    lease = 3
 """
 
 RUN = """
