@@ -176,6 +176,15 @@ def test_the_jobs_of_a_large_claim_come_mixed_by_weight(storage):
         assert Counter(queues[start : start + 8]) == {"high": 6, "low": 2}
 
 
+def test_a_claim_of_all_there_is_comes_by_weight_as_long_as_both_last(storage):
+    fill(storage, high=6, low=10)
+
+    exchange = storage.exchange(1, [], wanted(80, queues=("low", "high"))._replace(weights={"low": 1, "high": 3}), NOW)
+    queues = [job.queue for job in exchange.claimed]
+    assert Counter(queues[:8]) == {"high": 6, "low": 2}
+    assert queues[8:] == ["low"] * 8
+
+
 def test_claims_of_one_job_take_from_each_queue_about_as_often_as_it_weighs(storage):
     storage._draw = random.Random(7).random
     fill(storage, high=300, low=300)

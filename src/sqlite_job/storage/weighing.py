@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List
+from operator import itemgetter
+from typing import Callable, Dict, List, Mapping
 
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.shares import share_out
@@ -29,12 +30,14 @@ def claim_by_weight(
             if len(found) < share:
                 emptied.add(queue)
         weights = {queue: weight for queue, weight in weights.items() if queue not in emptied}
-    return _mix(claimed.values())
+    return _mix(claimed, wanted.weights or {})
 
 
-def _mix(parts: Iterable[List[ClaimedJob]]) -> List[ClaimedJob]:
-    """Spread each part evenly over the whole, so that the queues run side by side also within a large claim."""
+def _mix(claimed: Mapping[str, List[ClaimedJob]], weights: Mapping[str, int]) -> List[ClaimedJob]:
+    """Let the queues run side by side, by their weights, also within a large claim."""
     places = [
-        ((place + 0.5) / len(jobs), number, job) for number, jobs in enumerate(parts) for place, job in enumerate(jobs)
+        ((place + 0.5) / weights[queue], number, job)
+        for number, (queue, jobs) in enumerate(claimed.items())
+        for place, job in enumerate(jobs)
     ]
-    return [job for _, _, job in sorted(places, key=lambda place: place[:2])]
+    return [job for _, _, job in sorted(places, key=itemgetter(0, 1))]
