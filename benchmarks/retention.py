@@ -28,9 +28,15 @@ from sqlite_job import SQLiteJob, Worker, WorkerSettings, call
 DURABILITY = "full"
 
 _LONGEST_SECONDS = 60.0
+
+# A worker that keeps nothing looks each second.
+_A_WHILE = 3.0
 _BUILT_AT_ONCE = 10_000
 _DAY = 24 * 3600 * 1_000_000
 _MEGABYTE = 1_000_000
+
+# So many microseconds between the ends of two old jobs: a thousand a second.
+_APART = 1_000
 
 # How many jobs are enqueued at once where they flow, and how many may wait: a producer that is faster than the worker
 # would only measure what waits.
@@ -109,10 +115,11 @@ def flow(path: str, jobs: int) -> float:
             while _count(reader, "WHERE status = 'pending'") > _MOST_WAITING:
                 time.sleep(0.005)
             largest = max(largest, Path(path).stat().st_size)
-        deadline = time.monotonic() + _LONGEST_SECONDS
-        while _count(reader, ""):
-            expect(time.monotonic() < deadline, "jobs were not pruned")
-            time.sleep(0.05)
+        before, left = jobs + 1, _count(reader, "")
+        while left:
+            expect(left < before, f"nothing was pruned for a while, {left} jobs are left")
+            time.sleep(_A_WHILE)
+            before, left = left, _count(reader, "")
     queue.close()
     return max(largest, Path(path).stat().st_size) / _MEGABYTE
 
@@ -168,7 +175,9 @@ def _left(path: str) -> int:
 def _insert(connection: sqlite3.Connection, numbers: range, ended: int) -> None:
     cursor = connection.cursor()
     cursor.execute("BEGIN IMMEDIATE")
-    cursor.executemany(_INSERT_JOB, [(number, f"{number:036d}", ended, ended, ended + number) for number in numbers])
+    cursor.executemany(
+        _INSERT_JOB, [(number, f"{number:036d}", ended, ended, ended + number * _APART) for number in numbers]
+    )
     args = [(number, pickle.dumps(((number,), {}), 5), str(number)) for number in numbers]
     cursor.executemany(_INSERT_PAYLOAD, args)
     cursor.executemany(_INSERT_RESULT, [(number, pickle.dumps(number, 5), str(number)) for number in numbers])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlite_job.core.clock import SECOND
+from sqlite_job.core.clock import SECOND, elapsed
 from sqlite_job.core.events import Events, JobsPruned
 from sqlite_job.core.retention import Keep, Retention
 from sqlite_job.core.states import JobStatus
@@ -191,6 +191,32 @@ def test_two_pruners_do_not_do_everything_twice(make, storage, clock):
     tick(second)
     assert second.every_seconds >= 1
     assert first.every_seconds < 1
+
+
+def test_it_hurries_only_while_jobs_end_faster_than_it_prunes_them(make, storage, clock):
+    storage.enqueue([new_job() for _ in range(5000)])
+    settle(storage, *map(completed, claim(storage, 5000)))
+    storage._write(
+        lambda transaction: transaction._cursor.execute(
+            "UPDATE sqlitejob_job SET finished_at = ? + seq * 1000", (NOW - DAY,)
+        )
+    )
+    pruner = make(add=Keep(0, 0))
+
+    def hurries(passed):
+        clock.time += passed
+        began = elapsed()
+        tick(pruner)
+        return pruner.every_seconds <= elapsed() - began
+
+    # A job ended each millisecond; a batch has at most some hundred of them.
+    assert [hurries(passed) for passed in (0, 1000, 10 * SECOND, 1000, 10 * SECOND)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_service_may_change_its_pace():

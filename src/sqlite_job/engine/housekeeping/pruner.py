@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Sequence
+from typing import Optional, Sequence
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.events import Events, JobsPruned
@@ -16,12 +16,14 @@ _IDLE_SECONDS = 60.0
 _SHORTEST_IDLE_SECONDS = 1.0
 _IDLE_PART = 10
 
-# While there is more to do: the pause between two batches, and how many times as long as a batch it is at least.
+# While there is more to do: the pause between two batches, and how many times as long as a batch it is at least. Where
+# jobs end faster than that prunes them, half of the time goes into it, or the file would grow without end.
 _BUSY_SECONDS = 0.02
 _BUSY_FACTOR = 4
+_BEHIND_FACTOR = 1
 
 # A job comes to its place in the order when its end is committed: perhaps after a walk that has passed it.
-_BEHIND = 10 * SECOND
+_LATE = 10 * SECOND
 
 # Then all that is kept is looked at once more, for what came in far behind: the clock was set back, a commit failed for
 # minutes, a job was kept as the window of a unique key.
@@ -56,27 +58,32 @@ class Pruner:
         if began >= self._anew_at:
             self._anew_at = began + _ANEW_SECONDS
             self._walks = [_Walk(walk.period) for walk in self._walks]
-        is_busy = self._prune() or self._storage.give_back_space()
-        self.every_seconds = max(_BUSY_SECONDS, _BUSY_FACTOR * (elapsed() - began)) if is_busy else self._idle_seconds
+        walk = self._prune()
+        if walk is None and not self._storage.give_back_space():
+            self.every_seconds = self._idle_seconds
+        elif walk is not None and walk.falls_behind:
+            self.every_seconds = _BEHIND_FACTOR * (elapsed() - began)
+        else:
+            self.every_seconds = max(_BUSY_SECONDS, _BUSY_FACTOR * (elapsed() - began))
 
-    def _prune(self) -> bool:
-        """Do the next batch; False when there is none, or somebody else is at it."""
+    def _prune(self) -> Optional[_Walk]:
+        """Do the next batch, and return whose it was; None when there is none, or somebody else is at it."""
         now = self._clock.now()
         for walk in self._walks:
             old = Old(now - walk.period, partial(self._is_old, walk.period))
             pruned = self._storage.prune(old, walk.place, now)
-            walk.place = pruned.place
+            walk.go_on(pruned.place, old.until)
             self._pruned += pruned.jobs
             if pruned.missed > pruned.jobs:
                 break
             if pruned.jobs or not pruned.is_end:
-                return True
+                return walk
         for walk in self._walks:
             walk.step_back()
         if self._pruned:
             self._events.emit(JobsPruned(self._pruned))
             self._pruned = 0
-        return False
+        return None
 
     def _is_old(self, period: int, queue: str, function: str, status: JobStatus) -> bool:
         return queue in self._queues and self._retention.of(function, status) == period
@@ -88,9 +95,17 @@ class _Walk:
     def __init__(self, period: int) -> None:
         self.period = period
         self.place = START
+        self.falls_behind = False
         self._furthest = START
+        self._distance: Optional[int] = None
+
+    def go_on(self, place: Place, until: int) -> None:
+        """Come to a place; the walk falls behind if the time up to which to go has gone on further."""
+        distance = until - place.finished_at
+        self.falls_behind = self._distance is not None and distance > self._distance
+        self.place, self._distance = place, distance
 
     def step_back(self) -> None:
         """Go on with what may have come in behind."""
-        self._furthest = max(self._furthest, self.place)
-        self.place = Place(self._furthest.finished_at - _BEHIND, 0)
+        self._furthest, self._distance = max(self._furthest, self.place), None
+        self.place = Place(self._furthest.finished_at - _LATE, 0)
