@@ -104,11 +104,10 @@ class SqliteStorage(SpaceVerbs, SQLStorage):
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
-        with self._opening:
-            gate, self._gate = self._gate, None
+        gate = self._gate
         self._hub.stop()
         if gate is not None:
-            gate.close(self._close_connections)
+            gate.close(self._forget_gate_and_connections)
 
     def __del__(self) -> None:
         """Close what nobody holds any more.
@@ -123,6 +122,13 @@ class SqliteStorage(SpaceVerbs, SQLStorage):
                 self._gate.abandon()
         except Exception:  # noqa: BLE001, S110 - half of what it needs may be gone
             pass
+
+    def _forget_gate_and_connections(self) -> None:
+        """Leave nothing to whoever opens a gate anew; called while nobody is inside the old one."""
+        taken = self._taken_connections()
+        self._gate = None
+        for connection in taken:
+            connection.close()
 
     def _close_connections(self) -> None:
         for connection in self._taken_connections():
