@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlite_job.core.clock import SECOND, elapsed
+from sqlite_job.core.clock import SECOND
 from sqlite_job.core.events import Events, JobsPruned
 from sqlite_job.core.retention import Keep, Retention
 from sqlite_job.core.states import JobStatus
@@ -193,30 +193,28 @@ def test_two_pruners_do_not_do_everything_twice(make, storage, clock):
     assert first.every_seconds < 1
 
 
-def test_it_hurries_only_while_jobs_end_faster_than_it_prunes_them(make, storage, clock):
+@pytest.mark.parametrize(("ended", "hurries"), [(60 * SECOND, True), (DAY, False)])
+def test_it_hurries_where_jobs_end_faster_than_it_prunes_them(make, storage, clock, ended, hurries):
+    """Until there is none left; but not for what nobody pruned for a long time."""
     storage.enqueue([new_job() for _ in range(5000)])
     settle(storage, *map(completed, claim(storage, 5000)))
     storage._write(
         lambda transaction: transaction._cursor.execute(
-            "UPDATE sqlitejob_job SET finished_at = ? + seq * 1000", (NOW - DAY,)
+            "UPDATE sqlitejob_job SET finished_at = ? + seq * 1000", (NOW - ended,)
         )
     )
     pruner = make(add=Keep(0, 0))
 
-    def hurries(passed):
+    def has_no_pause_after(passed):
         clock.time += passed
-        began = elapsed()
         tick(pruner)
-        return pruner.every_seconds <= elapsed() - began
+        return pruner.every_seconds == 0
 
-    # A job ended each millisecond; a batch has at most some hundred of them.
-    assert [hurries(passed) for passed in (0, 1000, 10 * SECOND, 1000, 10 * SECOND)] == [
-        False,
-        False,
-        True,
-        False,
-        True,
-    ]
+    # A job ended each millisecond, and a batch has some hundred of them.
+    assert [has_no_pause_after(passed) for passed in (0, 1000, 5 * SECOND, 1000)] == [False, False, hurries, hurries]
+    while left(storage):
+        tick(pruner)
+    assert not has_no_pause_after(0)
 
 
 def test_a_service_may_change_its_pace():

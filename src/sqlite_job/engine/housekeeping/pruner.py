@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.events import Events, JobsPruned
-from sqlite_job.core.retention import START, Old, Place, Retention
+from sqlite_job.core.retention import START, Old, Place, Pruned, Retention
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import Storage
 
@@ -16,11 +16,14 @@ _IDLE_SECONDS = 60.0
 _SHORTEST_IDLE_SECONDS = 1.0
 _IDLE_PART = 10
 
-# While there is more to do: the pause between two batches, and how many times as long as a batch it is at least. Where
-# jobs end faster than that prunes them, half of the time goes into it, or the file would grow without end.
+# While there is more to do: the pause between two batches, and how many times as long as a batch it is at least.
 _BUSY_SECONDS = 0.02
 _BUSY_FACTOR = 4
-_BEHIND_FACTOR = 1
+
+# Where jobs end faster than that prunes them, the file would grow without end: then there is no pause, and two batches
+# for each turn of the worker, which settles about as many jobs as one batch has. But not for what is older than this:
+# it is left from a time when nobody pruned, and may take its time.
+_HURRY_WITHIN = 600 * SECOND
 
 # A job comes to its place in the order when its end is committed: perhaps after a walk that has passed it.
 _LATE = 10 * SECOND
@@ -59,12 +62,13 @@ class Pruner:
             self._anew_at = began + _ANEW_SECONDS
             self._walks = [_Walk(walk.period) for walk in self._walks]
         walk = self._prune()
-        if walk is None and not self._storage.give_back_space():
-            self.every_seconds = self._idle_seconds
-        elif walk is not None and walk.falls_behind:
-            self.every_seconds = _BEHIND_FACTOR * (elapsed() - began)
-        else:
+        if walk is not None and walk.must_hurry:
+            self._prune()
+            self.every_seconds = 0.0
+        elif walk is not None or self._storage.give_back_space():
             self.every_seconds = max(_BUSY_SECONDS, _BUSY_FACTOR * (elapsed() - began))
+        else:
+            self.every_seconds = self._idle_seconds
 
     def _prune(self) -> Optional[_Walk]:
         """Do the next batch, and return whose it was; None when there is none, or somebody else is at it."""
@@ -72,7 +76,7 @@ class Pruner:
         for walk in self._walks:
             old = Old(now - walk.period, partial(self._is_old, walk.period))
             pruned = self._storage.prune(old, walk.place, now)
-            walk.go_on(pruned.place, old.until)
+            walk.go_on(pruned, old.until)
             self._pruned += pruned.jobs
             if pruned.missed > pruned.jobs:
                 break
@@ -95,15 +99,16 @@ class _Walk:
     def __init__(self, period: int) -> None:
         self.period = period
         self.place = START
-        self.falls_behind = False
+        self.must_hurry = False
         self._furthest = START
         self._distance: Optional[int] = None
 
-    def go_on(self, place: Place, until: int) -> None:
-        """Come to a place; the walk falls behind if the time up to which to go has gone on further."""
-        distance = until - place.finished_at
-        self.falls_behind = self._distance is not None and distance > self._distance
-        self.place, self._distance = place, distance
+    def go_on(self, pruned: Pruned, until: int) -> None:
+        """Come to a place; if the time up to which to go has gone on further, the walk must hurry to its end."""
+        distance = until - pruned.place.finished_at
+        is_left_behind = self._distance is not None and self._distance < distance < _HURRY_WITHIN
+        self.must_hurry = not pruned.is_end and (self.must_hurry or is_left_behind)
+        self.place, self._distance = pruned.place, distance
 
     def step_back(self) -> None:
         """Go on with what may have come in behind."""
