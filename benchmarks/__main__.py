@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, List
 
 from rich.live import Live
 
-from benchmarks import drain, enqueue, footprint, growth, latency, machine, report
+from benchmarks import drain, enqueue, footprint, growth, latency, machine, report, retention
 from benchmarks.figures import Figure
 from benchmarks.sizes import FULL, QUICK, TINY, Sizes
 
@@ -24,6 +24,7 @@ BENCHMARKS: Dict[str, Callable[[Sizes, Path], Iterator[Figure]]] = {
     "latency": latency.measure,
     "footprint": footprint.measure,
     "growth": growth.measure,
+    "retention": retention.measure,
 }
 
 RESULTS = Path(__file__).parent / "results"

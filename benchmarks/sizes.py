@@ -19,6 +19,7 @@ class Sizes(NamedTuple):
     growth: Tuple[int, ...] = (1_000, 100_000, 1_000_000)
     growth_exchanges: int = 40
     growth_enqueues: int = 300
+    retention: int = 1_000_000
 
 
 FULL = Sizes()
@@ -37,6 +38,7 @@ QUICK = Sizes(
     growth=(1_000, 100_000),
     growth_exchanges=20,
     growth_enqueues=100,
+    retention=100_000,
 )
 
 # For the test of the benchmarks themselves: the figures mean nothing.
@@ -54,4 +56,5 @@ TINY = Sizes(
     growth=(100, 1_000),
     growth_exchanges=2,
     growth_enqueues=5,
+    retention=2_000,
 )

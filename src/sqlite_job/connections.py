@@ -41,6 +41,7 @@ from sqlite_job.core.names import check_name
 from sqlite_job.core.options import JobOptions, check_options
 from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
+from sqlite_job.core.retention import Retention, keep_of
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import AnySerializer, make_codecs
 from sqlite_job.core.tasks import Registry, as_task
@@ -89,6 +90,7 @@ class SQLiteJob(Operations):
         self._registry: Optional[Registry] = None
         self._middleware: Tuple[Middleware, ...] = ()
         self._timezone: Any = WorkerSettings.timezone
+        self._retention = Retention({}, keep_of(WorkerSettings.keep_result, WorkerSettings.keep_failed))
         self._last_resolved: Tuple[Any, Resolved] = (object(), Resolved("", "", 0))
         if settings is not None:
             self._take(check_settings(settings, "SQLiteJob"))
@@ -227,6 +229,7 @@ class SQLiteJob(Operations):
         self._codecs = settings.codecs
         self._middleware = takers_of_enqueue(settings.middleware)
         self._timezone = settings.timezone
+        self._retention = settings.retention
         self._maker = JobMaker(settings.codecs, settings.max_payload, settings.previews)
 
     def _new_job(

@@ -63,6 +63,10 @@ class Inspector:
         """Return how many jobs each queue has in each status that occurs."""
         return count_queues(self._storage)
 
+    def paused_queues(self) -> Dict[str, datetime]:
+        """Return the paused queues, each with the time since when; they need not have jobs."""
+        return read_paused(self._storage)
+
     def workers(self) -> List[WorkerInfo]:
         """Return the registered workers, oldest first."""
         return [
@@ -125,6 +129,11 @@ def count_queues(storage: Storage) -> Dict[str, Dict[JobStatus, int]]:
     return queues
 
 
+def read_paused(storage: Storage) -> Dict[str, datetime]:
+    """Return the paused queues, each with the time since when."""
+    return {queue: to_datetime(since) for queue, since in storage.paused_queues().items()}
+
+
 def read_job(storage: Storage, job_id: str) -> JobInfo:
     """Return what is known of a job; raises JobNotFoundError."""
     found = storage.get(str(job_id))
@@ -173,10 +182,11 @@ def list_jobs(
     if cursor is not None and not is_whole(cursor):
         message = f"after is a job of the page before, or its cursor, not {after!r}"
         raise InvalidOptionError(message)
-    return storage.find(JobFilter(_status(status), queue, function, tag, limit, cursor))
+    return storage.find(JobFilter(parse_status(status), queue, function, tag, limit, cursor))
 
 
-def _status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:
+def parse_status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:
+    """Return the status of that name; raises InvalidOptionError."""
     if status is None:
         return None
     try:

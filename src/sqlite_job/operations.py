@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from typing import Any, Dict, List, Optional, Union
 
 from sqlite_job import inspection
-from sqlite_job.core.clock import SystemClock
+from sqlite_job.core.clock import SystemClock, elapsed, pause
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
@@ -16,6 +17,9 @@ from sqlite_job.core.errors import (
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo, StoredResult
 from sqlite_job.core.names import check_name
+from sqlite_job.core.options import check_duration
+from sqlite_job.core.retention import START, Old, Pruned, Retention
+from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.states import JobStatus
 from sqlite_job.job import Job
@@ -35,6 +39,7 @@ class Operations:
     _durability: str
     _allow_network_fs: bool
     _codecs: Codecs
+    _retention: Retention
 
     def job(self, job_id: str) -> Job[Any]:
         """Return a handle of a stored id; it is looked up when used."""
@@ -77,6 +82,22 @@ class Operations:
         found = inspection.count_queues(self._storage).get(queue, {})
         return {status: found.get(status, 0) for status in JobStatus}
 
+    def pause(self, queue: Optional[str] = None) -> bool:
+        """Let no worker take jobs from this queue (or the given one) until it is resumed; False if it was paused.
+
+        Running jobs go on; those that a worker had taken but not started go back. Jobs may be enqueued as ever, and a
+        queue may be paused before its first job.
+        """
+        return self._storage.pause(self.queue if queue is None else check_name(queue, "queue name"), _clock.now())
+
+    def resume(self, queue: Optional[str] = None) -> bool:
+        """Let workers take jobs from this queue (or the given one) again, at once; False if it was not paused."""
+        return self._storage.resume(self.queue if queue is None else check_name(queue, "queue name"))
+
+    def paused_queues(self) -> Dict[str, datetime]:
+        """Return the paused queues of the database, each with the time since when."""
+        return inspection.read_paused(self._storage)
+
     def delete(self, job_id: str) -> None:
         """Delete a job with its arguments, result and history.
 
@@ -105,6 +126,28 @@ class Operations:
         self._storage.requeue(_check_id(job_id), _clock.now())
         return Job(job_id, self)
 
+    def prune(
+        self,
+        *,
+        older_than: Optional[Seconds] = None,
+        status: Union[str, JobStatus, None] = None,
+        queue: Optional[str] = None,
+        function: Optional[str] = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete finished jobs of the database that ended longer ago than `older_than`; returns how many.
+
+        Without it, those that the settings keep no longer (`keep_result`, `keep_failed`); all that is given must
+        match. With `dry_run` they are only counted. It goes in short batches, so that nobody else waits for long.
+        Raises InvalidOptionError or InvalidNameError.
+        """
+        rules = self._old_jobs(older_than, _check_final(inspection.parse_status(status)), queue, function)
+        pruned = sum(self._prune(rule, dry_run=dry_run) for rule in rules)
+        # Where no worker runs, nobody else would do it.
+        while not dry_run and self._storage.give_back_space():
+            pass
+        return pruned
+
     def close(self) -> None:
         """Close the connections of this process to the database; the next use opens new ones."""
         self._storage.close()
@@ -116,6 +159,42 @@ class Operations:
     async def await_result(self, job_id: str, timeout: Optional[float] = None) -> Any:
         """Wait for a job without blocking the event loop; as `Job.aresult`."""
         return self._outcome(await await_final(self._storage, _check_id(job_id), timeout), job_id)
+
+    def _old_jobs(
+        self,
+        older_than: Optional[Seconds],
+        status: Optional[JobStatus],
+        queue: Optional[str],
+        function: Optional[str],
+    ) -> List[Old]:
+        """Return what to prune, as a rule for each length of time; raises for what cannot match."""
+        for name, kind in ((queue, "queue name"), (function, "function name")):
+            if name is not None:
+                check_name(name, kind)
+
+        def matches(of_queue: str, of_function: str, ended: JobStatus) -> bool:
+            return queue in (None, of_queue) and function in (None, of_function) and status in (None, ended)
+
+        def is_old(period: int, of_queue: str, of_function: str, ended: JobStatus) -> bool:
+            return matches(of_queue, of_function, ended) and self._retention.of(of_function, ended) == period
+
+        now = _clock.now()
+        if older_than is not None:
+            return [Old(now - check_duration("older_than", older_than), matches)]
+        return [Old(now - period, partial(is_old, period)) for period in self._retention.periods()]
+
+    def _prune(self, old: Old, *, dry_run: bool) -> int:
+        done = Pruned(0, START, is_end=False)
+        jobs = 0
+        while not done.is_end:
+            began = elapsed()
+            if dry_run:
+                done = self._storage.find_old(old, done.place)
+            else:
+                done = self._storage.prune(old, done.place, _clock.now())
+                pause(elapsed() - began)  # the lock is for the others half of the time
+            jobs += done.jobs
+        return jobs
 
     @cached_property
     def _storage(self) -> Storage:
@@ -146,3 +225,10 @@ def _check_id(job_id: object) -> str:
     except UnicodeEncodeError:
         raise JobNotFoundError(job_id) from None  # no database holds it
     return job_id
+
+
+def _check_final(status: Optional[JobStatus]) -> Optional[JobStatus]:
+    if status is not None and not status.is_final:
+        message = f"only finished jobs are pruned: completed, failed or cancelled, not {status}"
+        raise InvalidOptionError(message)
+    return status

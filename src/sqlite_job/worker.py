@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar, Union, overload
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union, overload
 
 from sqlite_job.core.clock import Clock, SystemClock
 from sqlite_job.core.errors import InvalidNameError
@@ -22,6 +22,8 @@ from sqlite_job.core.events import (
 )
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.names import check_name
+from sqlite_job.core.retention import Retention
+from sqlite_job.core.shares import check_weights
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.failure_reporter import FailureReporter
@@ -29,6 +31,7 @@ from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.expirer import Expirer
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
+from sqlite_job.engine.housekeeping.pruner import Pruner
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
@@ -58,11 +61,15 @@ class Worker:
     """Runs the jobs of one or more queues; several may run on one database, in any processes of the machine."""
 
     def __init__(
-        self, queues: Union[str, Sequence[str]] = "default", settings: Optional[WorkerSettings] = None
+        self,
+        queues: Union[str, Sequence[str], Mapping[str, int]] = "default",
+        settings: Optional[WorkerSettings] = None,
     ) -> None:
-        """Serve a queue, or several in strict order, with the functions of `settings`.
+        """Serve a queue, or several, with the functions of `settings`.
 
-        Raises TypeError without settings, InvalidNameError for what cannot be a queue.
+        A list is served in strict order; a mapping, as {"high": 3, "default": 1}, by these weights, so that jobs of
+        full queues start in that ratio. Raises TypeError without settings, InvalidNameError for what cannot be a queue,
+        InvalidOptionError for what cannot be a weight.
         """
         if settings is None:
             message = "Worker needs settings: subclass WorkerSettings, and write Worker('default', MyWorkerSettings())"
@@ -74,6 +81,10 @@ class Worker:
         if not self.queues or len(set(self.queues)) < len(self.queues):
             message = f"a worker serves one queue or several different ones, not {list(self.queues)!r}"
             raise InvalidNameError(message)
+        self.weights = None
+        if isinstance(queues, Mapping):
+            check_weights(queues)
+            self.weights = dict(queues)
         self._events = Events()
         self._events.subscribe(LogEvents())
         for subscriber in self.settings.subscribers:
@@ -220,6 +231,8 @@ class Worker:
             poll_delay=duration(settings.poll_delay),
             shutdown_timeout=duration(settings.shutdown_timeout),
             limited=settings.registry.limited,
+            # Of one queue there is nothing to share out.
+            weights=self.weights if len(self.queues) > 1 else None,
         )
         engine = Engine(
             storage,
@@ -242,6 +255,14 @@ class Worker:
                     storage,
                     settings.max_deaths,
                     trusts_leases=heartbeat.trusts_leases,
+                    clock=self._clock,
+                    events=self._events,
+                ),
+                # Of other functions others know how long to keep their jobs.
+                Pruner(
+                    storage,
+                    Retention(settings.retention.functions),
+                    self.queues,
                     clock=self._clock,
                     events=self._events,
                 ),

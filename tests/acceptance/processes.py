@@ -86,6 +86,11 @@ class Scheduled(Settings):
         every(0.1, mark, ["record"], name="skipping", max_late=0.5),
     ]
     max_deaths = 1000
+
+class Forgetful(Settings):
+    keep_result = 0
+    keep_failed = 0
+    lease = 3
 """
 
 RUN = """

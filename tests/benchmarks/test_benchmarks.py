@@ -41,6 +41,16 @@ EXPECTED = {
         "import sqlite_job": 1,
         "import and first enqueue": 1,
     },
+    "retention": {
+        **{
+            f"{what}, {name}, while 2,000 are pruned": 2_000
+            for what in ("from enqueue to start", "enqueue")
+            for name in ("p50", "p99", "max")
+        },
+        "pruned": 2_000,
+        "file after 2,000 were pruned": 2_000,
+        "file while 2,000 flow": 2_000,
+    },
     "growth": {"claim of 100 among 1,000 others": 200, "enqueue among 1,000 others": 5},
 }
 

@@ -19,7 +19,7 @@ VARIABLE = [
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d"), "TIME"),
     (re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE), "TIME "),
     (re.compile(r"\d+(\.\d+)? m?s\b"), "SPAN"),
-    (re.compile(r"(?<= )\d+[smh](?= )"), "AGE"),
+    (re.compile(r"(?<= )\d+[smh](?= |$)", re.MULTILINE), "AGE"),
     (re.compile(r"^ +[~^]+$", re.MULTILINE), ""),  # Python 3.11 points at the place in the line
 ]
 

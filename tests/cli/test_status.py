@@ -57,7 +57,8 @@ def test_as_json_every_queue_has_every_status(run, jobs, folder):
     with Worker(["high", "low"], Settings()).running_in_background():
         facts = json.loads(run("status", "--json").out)
     assert facts["database"] == str(folder / DATABASE)
-    assert facts["queues"] == [{"queue": "default", **{one.value: int(one == "pending") for one in JobStatus}}]
+    counts = {one.value: int(one == "pending") for one in JobStatus}
+    assert facts["queues"] == [{"queue": "default", **counts, "paused_at": None}]
     (worker,) = facts["workers"]
     assert set(worker) == {"id", "host", "pid", "queues", "started_at", "heartbeat_at"}
     assert worker["queues"] == ["high", "low"]

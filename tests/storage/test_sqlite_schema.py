@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
-from sqlite_job.storage.sql import expiry, group, job, payload, rate, schedule, unique
+from sqlite_job.storage.sql import belongings, expiry, group, job, payload, rate, schedule, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -131,6 +131,10 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (schedule.SOONEST, ('["add"]',), "INDEX sqlitejob_schedule_due (next_at>?)"),
         (schedule.FIRE, (0, 0, "a", "a", 0), "INDEX sqlite_autoindex_sqlitejob_schedule_1 (name=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (job.FINISHED, (0, 0, 1, 10), "USING INDEX sqlitejob_finished (finished_at>? AND finished_at<?)"),
+        (job.ENDS, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (belongings.RELEASE_KEY, ("a", 1), "USING PRIMARY KEY (key=?)"),
+        *((statement, (1,), "(seq=?)") for statement in belongings.DELETE_ALL[2:4]),
     ],
 )
 def test_each_hot_statement_uses_its_index(connection, statement, arguments, plan):

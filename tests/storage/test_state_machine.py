@@ -19,9 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from sqlite_job.core.clock import to_microseconds
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
 from sqlite_job.core.jobs import ClaimedJob, RescuedJob
 from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, FailureReport, Retried, Returned, Snoozed
+from sqlite_job.core.retention import START, Old
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import CancelRequest, JobFilter
 from sqlite_job.storage.sqlite import SqliteStorage
@@ -84,6 +86,7 @@ class Queue(RuleBasedStateMachine):
         self.seqs: Set[int] = set()
         self.worker_ids: List[int] = []
         self.leases: Dict[int, int] = {}
+        self.paused: Dict[str, int] = {}
 
     @initialize()
     def start(self) -> None:
@@ -113,15 +116,28 @@ class Queue(RuleBasedStateMachine):
 
     # ---- workers
 
-    @rule(target=claims, place=st.sampled_from(WORKERS), room=st.integers(1, 3), queues=st.permutations(QUEUES))
-    def claim(self, place, room, queues):
+    @rule(
+        target=claims,
+        place=st.sampled_from(WORKERS),
+        room=st.integers(1, 3),
+        queues=st.permutations(QUEUES),
+        weights=st.none() | st.fixed_dictionaries({queue: st.integers(1, 3) for queue in QUEUES}),
+    )
+    def claim(self, place, room, queues, weights):
         worker = self.worker_ids[place]
-        exchange = self.storage.exchange(worker, [], wanted(room, queues=queues), self.time)
+        exchange = self.storage.exchange(worker, [], wanted(room, queues=queues)._replace(weights=weights), self.time)
         self._promote()
         assert exchange.is_expelled == (worker not in self.leases)
-        expected = [] if exchange.is_expelled else self._claimable(queues)[:room]
+        assert exchange.paused == tuple(queue for queue in queues if queue in self.paused and not exchange.is_expelled)
+        expected = [] if exchange.is_expelled else self._claimable(queues)
         suspects = [] if exchange.is_expelled else self._claimable(queues, suspects=True)[:1]
-        assert [job.id for job in exchange.claimed] == expected
+        if weights is None:
+            assert [job.id for job in exchange.claimed] == expected[:room]
+        else:
+            assert len(exchange.claimed) == min(room, len(expected))
+            for queue in queues:
+                found = [job.id for job in exchange.claimed if job.queue == queue]
+                assert found == [job_id for job_id in expected if self.jobs[job_id].queue == queue][: len(found)]
         alone = [exchange.suspect] if exchange.suspect else []
         assert [job.id for job in alone] == suspects
         claimed = exchange.claimed + alone
@@ -154,7 +170,7 @@ class Queue(RuleBasedStateMachine):
     @rule(target=claims, place=st.sampled_from(WORKERS), how=HOWS, delay=DELAYS)
     def claim_and_settle(self, place, how, delay):
         """Do what happens most; its outcome may come a second time."""
-        claim = self.claim(place, 1, QUEUES)
+        claim = self.claim(place, 1, QUEUES, None)
         if isinstance(claim, tuple):
             self.settle(claim, [how] * len(claim[1]), delay)
         return claim
@@ -229,6 +245,30 @@ class Queue(RuleBasedStateMachine):
         assert self.storage.delete(job_id) is model.status
         del self.jobs[job_id]
 
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause(self, queue) -> None:
+        assert self.storage.pause(queue, self.time) is (queue not in self.paused)
+        self.paused.setdefault(queue, self.time)
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def resume(self, queue) -> None:
+        assert self.storage.resume(queue) is (self.paused.pop(queue, None) is not None)
+
+    @rule(statuses=st.sets(st.sampled_from(sorted(_FINAL)), min_size=1), queue=st.sampled_from(QUEUES), age=DELAYS)
+    def prune(self, statuses, queue, age) -> None:
+        until = self.time - age
+        expected = {
+            job_id
+            for job_id, job in self.jobs.items()
+            if job.status in statuses
+            and job.queue == queue
+            and to_microseconds(self.storage.get(job_id).finished_at) <= until
+        }
+        old = Old(until, lambda of_queue, _function, status: of_queue == queue and status in statuses)
+        assert self.storage.find_old(old, START).jobs == len(expected)
+        assert self.storage.prune(old, START, self.time).jobs == len(expected)
+        self.jobs = {job_id: job for job_id, job in self.jobs.items() if job_id not in expected}
+
     @rule(microseconds=st.sampled_from([1, 10, LEASE // 2, LEASE + 1]))
     def pass_time(self, microseconds) -> None:
         self.time += microseconds
@@ -260,6 +300,10 @@ class Queue(RuleBasedStateMachine):
             assert sorted(self.storage.cancel_requests(worker)) == sorted(wishes)
 
     @invariant()
+    def the_paused_queues_are_known(self) -> None:
+        assert self.storage.paused_queues() == self.paused
+
+    @invariant()
     def a_look_tells_what_a_claim_would_find(self) -> None:
         peek = self.storage.peek(wanted(queues=QUEUES), self.time)
         times = [job.run_at for job in self.jobs.values() if job.status is _S.SCHEDULED]
@@ -283,7 +327,11 @@ class Queue(RuleBasedStateMachine):
 
     def _claimable(self, queues, suspects=False) -> List[str]:
         """Return the ids of pending jobs in the order in which they must be claimed."""
-        waiting = [(job_id, job) for job_id, job in self.jobs.items() if job.status is _S.PENDING]
+        waiting = [
+            (job_id, job)
+            for job_id, job in self.jobs.items()
+            if job.status is _S.PENDING and job.queue not in self.paused
+        ]
         pending = [(job_id, job) for job_id, job in waiting if job.is_suspect is suspects]
         return [
             job_id

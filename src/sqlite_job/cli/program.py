@@ -15,6 +15,8 @@ from sqlite_job.cli.commands.enqueue import enqueue
 from sqlite_job.cli.commands.jobs import list_jobs, show
 from sqlite_job.cli.commands.operate import cancel, delete, requeue
 from sqlite_job.cli.commands.outcome import result, wait
+from sqlite_job.cli.commands.prune import prune
+from sqlite_job.cli.commands.queues import pause, resume
 from sqlite_job.cli.commands.schedules import schedules
 from sqlite_job.cli.commands.status import status
 from sqlite_job.cli.commands.worker import worker
@@ -64,6 +66,9 @@ for command in (
     requeue,
     delete,
     schedules,
+    prune,
+    pause,
+    resume,
     doctor,
     backup,
     restore,

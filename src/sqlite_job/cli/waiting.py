@@ -26,6 +26,8 @@ def wait_for_end(inspector: Inspector, job_id: str, timeout: Optional[float]) ->
             f"No worker serves the queue {job.queue!r}; start one: sqlite-job worker MODULE.CLASS --queue {job.queue}"
         )
         click.echo(printable_line(note), err=True)
+    if job.queue in inspector.paused_queues():
+        click.echo(printable_line(f"The queue {job.queue!r} is paused; go on: sqlite-job resume {job.queue}"), err=True)
     return inspector.wait(job_id, timeout)
 
 

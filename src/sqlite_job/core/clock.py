@@ -35,7 +35,7 @@ def elapsed() -> float:
 
 
 def pause(seconds: float) -> None:
-    """Sleep; for the bounded retries of storage only, never for waiting on an event."""
+    """Sleep; for the bounded retries of storage and to let others in, never for waiting on an event."""
     time.sleep(seconds)
 
 

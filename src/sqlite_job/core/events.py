@@ -61,6 +61,12 @@ class JobsExpired(NamedTuple):
     jobs: int
 
 
+class JobsPruned(NamedTuple):
+    """So many finished jobs had been kept for their time, and were deleted, since the last event of this kind."""
+
+    jobs: int
+
+
 class WorkerFailed(NamedTuple):
     """The database cannot be used, and waiting does not mend it: the worker ends, and leaves its jobs to a rescue."""
 
@@ -133,6 +139,7 @@ Event = Union[
     JobsSettled,
     JobsRescued,
     JobsExpired,
+    JobsPruned,
     JobStuck,
     OutcomesStale,
     FunctionUnknown,

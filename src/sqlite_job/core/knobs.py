@@ -125,6 +125,8 @@ CHECKS: Dict[str, Check] = {
     "max_jobs": whole(1),
     "max_tries": whole(1),
     "max_deaths": whole(1),
+    "keep_result": seconds(may_be_none=True),
+    "keep_failed": seconds(may_be_none=True),
     "max_payload": whole(1),
     "lease": seconds(_SHORTEST_LEASE),
     "poll_delay": seconds(),

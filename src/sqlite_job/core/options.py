@@ -90,7 +90,7 @@ def check_options(
         job_id=job_id,
         queue=queue,
         priority=priority,
-        delay=None if delay is None else _duration("delay", delay),
+        delay=None if delay is None else check_duration("delay", delay),
         run_at=None if run_at is None else _moment("run_at", run_at),
         max_tries=max_tries,
         timeout=None if timeout is None else _positive("timeout", timeout, "for no limit"),
@@ -120,7 +120,8 @@ def amend(
     )
 
 
-def _duration(option: str, duration: Seconds) -> int:
+def check_duration(option: str, duration: Seconds) -> int:
+    """Return a duration in microseconds; raises InvalidOptionError that names the option."""
     try:
         return round(to_seconds(duration) * SECOND)
     except (TypeError, ValueError) as error:
@@ -128,7 +129,7 @@ def _duration(option: str, duration: Seconds) -> int:
 
 
 def _positive(option: str, duration: Any, otherwise: str) -> int:
-    checked = _duration(option, duration)
+    checked = check_duration(option, duration)
     if not checked:
         raise InvalidOptionError(f"{option} is more than 0 seconds; leave it out {otherwise}")
     return checked

@@ -29,6 +29,7 @@ from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.names import check_name
 from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters, why_not_callable_with
+from sqlite_job.core.retention import UNSAID, MaybeKeep, Unsaid
 from sqlite_job.core.retries import Backoff, RetryPolicy, Seconds, to_seconds
 
 if sys.version_info >= (3, 10):
@@ -56,7 +57,7 @@ Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What `task` may say of one function; None leaves the matter to the settings."""
+    """What `task` may say of one function; None leaves the matter to the settings, but for how long jobs are kept."""
 
     name: Optional[str] = None
     queue: Optional[str] = None
@@ -72,6 +73,8 @@ class TaskOptions:
     concurrency: Optional[Limit] = None
     rate_limit: Optional[RateLimit] = None
     on_failure: Optional[Callable[..., Any]] = None
+    keep_result: MaybeKeep = UNSAID
+    keep_failed: MaybeKeep = UNSAID
 
     @property
     def flow(self) -> Optional[Flow]:
@@ -106,6 +109,8 @@ class TaskOptions:
         for word in ("timeout", "unique_for"):
             if getattr(self, word) is not None:
                 yield from _wrong_duration(word, getattr(self, word))
+        for word in ("keep_result", "keep_failed"):
+            yield from _wrong_period(word, getattr(self, word))
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
 
@@ -162,6 +167,8 @@ def task(
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
+    keep_result: Optional[Seconds] = ...,
+    keep_failed: Optional[Seconds] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -182,6 +189,8 @@ def task(
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
+    keep_result: Optional[Seconds] = ...,
+    keep_failed: Optional[Seconds] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -312,6 +321,15 @@ def _wrong_duration(word: str, duration: Seconds) -> Iterator[str]:
         yield f"{word}: {error}"
         return
     yield f"{word} is more than 0 seconds, not {duration!r}; leave it out for no limit"
+
+
+def _wrong_period(word: str, period: MaybeKeep) -> Iterator[str]:
+    if period is None or isinstance(period, Unsaid):
+        return
+    try:
+        to_seconds(period)
+    except (TypeError, ValueError) as error:
+        yield f"{word}: {error}, or None for ever"
 
 
 def _are_exceptions(chosen: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.errors import (
@@ -49,7 +49,7 @@ def _ignore(_next_slot_at: Optional[int]) -> None:
 
 
 class EngineOptions(NamedTuple):
-    """What an engine needs to know of the settings."""
+    """What an engine needs to know of the settings; without `weights` the queues are served in strict order."""
 
     queues: Tuple[str, ...]
     functions: Tuple[str, ...]
@@ -57,6 +57,7 @@ class EngineOptions(NamedTuple):
     poll_delay: float
     shutdown_timeout: float
     limited: Tuple[str, ...] = ()
+    weights: Optional[Mapping[str, int]] = None
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -96,6 +97,7 @@ class Engine:
         self._ahead = Ahead(options.slots)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
+        self._paused: Tuple[str, ...] = ()
         self._warned: Set[str] = set()
         self._next_unknown_look = 0.0
         self._next_run_at: Optional[int] = None
@@ -118,11 +120,8 @@ class Engine:
         """Stop a job that runs here, or take one back that has not started."""
         if any(executor.stop(seq, StopCause.CANCEL, reason) for executor in self._all_executors()):
             return
-        for executor in self._all_executors():
-            unstarted = executor.take_back()
-            executor.submit([job for job in unstarted if job.seq != seq])
-            # Returned, it is cancelled: storage knows of the wish.
-            self._unsettled += [Returned(seq, job.claim_number) for job in unstarted if job.seq == seq]
+        # Returned, it is cancelled: storage knows of the wish.
+        self._give_back(lambda job: job.seq == seq)
 
     def forget_held(self) -> None:
         """Drop what has not started here: the jobs were given to others."""
@@ -170,6 +169,8 @@ class Engine:
             self._limit(exchange)
         self._start(exchange.claimed)
         self._start_suspect(exchange.suspect)
+        if wanted and exchange.paused != self._paused:
+            self._heed_paused(exchange.paused)
         return True
 
     def _run(self, *, burst: bool, max_jobs: Optional[int]) -> None:
@@ -207,9 +208,9 @@ class Engine:
         room = self._options.slots - len(self._held) + len(self._unsettled) + self._ahead.room()
         if room <= 0 or self._stops:
             return None
-        return Wanted(
-            self._options.queues, self._options.functions, room, self._suspect not in self._held, self._options.limited
-        )
+        options = self._options
+        takes_suspect = self._suspect not in self._held
+        return Wanted(options.queues, options.functions, room, takes_suspect, options.limited, options.weights)
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
@@ -261,6 +262,22 @@ class Engine:
         self._held[suspect.seq] = suspect
         self._events.emit(JobsClaimed([suspect]))
         (self._quarantine or self._executor).submit([suspect])
+
+    def _heed_paused(self, paused: Tuple[str, ...]) -> None:
+        """Give back what was claimed ahead from queues that have been paused since."""
+        anew = set(paused) - set(self._paused)
+        self._paused = paused
+        if anew:
+            self._give_back(lambda job: job.queue in anew)
+
+    def _give_back(self, is_unwanted: Callable[[ClaimedJob], bool]) -> None:
+        """Return jobs that have not started."""
+        for executor in self._all_executors():
+            unstarted = executor.take_back()
+            kept = [job for job in unstarted if not is_unwanted(job)]
+            if kept:
+                executor.submit(kept)
+            self._unsettled += [Returned(job.seq, job.claim_number) for job in unstarted if is_unwanted(job)]
 
     def _all_executors(self) -> List[Executor]:
         return [self._executor] if self._quarantine is None else [self._executor, self._quarantine]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 from functools import partial
 from itertools import chain
@@ -24,26 +25,16 @@ from sqlite_job.storage.admission import admit, find_holder, take_key
 from sqlite_job.storage.inserting import insert_jobs
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
+from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
+from sqlite_job.storage.pruning import PruneVerbs
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.scheduling import ScheduleVerbs
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import (
-    expiry,
-    failure,
-    group,
-    job,
-    payload,
-    rate,
-    result,
-    schedule,
-    suspect,
-    tag,
-    unique,
-    worker,
-)
+from sqlite_job.storage.sql import expiry, failure, group, job, payload, rate, result, schedule, suspect, unique, worker
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
+from sqlite_job.storage.weighing import claim_by_weight
 
 T = TypeVar("T")
 
@@ -58,8 +49,11 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(ScheduleVerbs):
+class SQLStorage(ScheduleVerbs, QueueVerbs, PruneVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
+
+    # What decides between queues with weights.
+    _draw = staticmethod(random.random)
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
         """Settle, promote and claim in one transaction."""
@@ -73,13 +67,12 @@ class SQLStorage(ScheduleVerbs):
 
         def look(transaction: Transaction) -> Peek:
             functions = self._array(wanted.functions)
+            queues = leave_out_paused(transaction, wanted)[0].queues
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
-            if any(
-                transaction.rows(statement, queue, functions, now) for statement in looks for queue in wanted.queues
-            ):
+            if any(transaction.rows(statement, queue, functions, now) for statement in looks for queue in queues):
                 return Peek(is_ready=True, next_run_at=None)
-            if transaction.rows(rate.DUE, now, self._array(wanted.queues), functions, 1):
+            if transaction.rows(rate.DUE, now, self._array(queues), functions, 1):
                 return Peek(is_ready=True, next_run_at=None)
             times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0])
             next_run_at = min((time for time in times if time is not None), default=None)
@@ -129,14 +122,12 @@ class SQLStorage(ScheduleVerbs):
 
         def remove(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
-            transaction.run(unique.FREE_OF_JOB, seq)
-            groups = transaction.rows(group.OF_JOBS, self._array([seq]))
-            if not transaction.run(job.DELETE, seq):
+            if status is JobStatus.RUNNING:
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
+            groups = transaction.rows(group.OF_JOBS, self._array([seq]))
+            self._delete_jobs(transaction, [seq])
             for (group_key,) in groups:
                 release_group(transaction, group_key, 0)
-            for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE, suspect.REMOVE):
-                transaction.run(statement, seq)
             return status
 
         return self._write(remove)
@@ -293,13 +284,15 @@ class SQLStorage(ScheduleVerbs):
         if not transaction.rows(worker.IS_REGISTERED, worker_id):
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
+        wanted, paused = leave_out_paused(transaction, wanted)
         rated = RatedClaim(transaction, self._array, wanted, now)
         rated.release()
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
-        claimed = self._claim(transaction, worker_id, wanted, now)
+        claim = partial(self._claim, transaction, worker_id, now=now)
+        claimed = claim_by_weight(wanted, claim, self._draw) if wanted.weights else claim(wanted)
         rated.settle()
         unlimited = self._take_unlimited(transaction, claimed, wanted.limited) if wanted.limited and claimed else ()
-        return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited)
+        return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
 
     def _take_unlimited(
         self, transaction: Transaction, claimed: List[ClaimedJob], limited: Sequence[str]

@@ -104,8 +104,9 @@ class Gate:
         Other processes may be: closing a connection needs no turn, SQLite's own locks see to that.
         """
         with self._lock:
-            first()
-            self.abandon()
+            if not self._is_closed:  # by another thread: what it left is open anew, and not ours to close
+                first()
+                self.abandon()
 
     def abandon(self) -> None:
         """Close the lock file whoever is inside: in a forked child, or at the end of the interpreter, nobody is."""

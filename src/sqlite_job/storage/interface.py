@@ -6,11 +6,13 @@ is safe to call from any thread, and raises a `DatabaseError` when the database 
 
 from __future__ import annotations
 
-from typing import Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.queue_contract import QueueStorage
+from sqlite_job.storage.retention_contract import RetentionStorage
 from sqlite_job.storage.schedule_storage import ScheduleStorage
 
 
@@ -18,6 +20,7 @@ class Wanted(NamedTuple):
     """What a worker may claim: queues in strict order, functions it has, and how many jobs.
 
     `takes_suspect`: also one job whose last worker died while it held it. `limited`: the functions that have a limit.
+    With `weights` of the queues each claim shares the room among them, in no strict order.
     """
 
     queues: Tuple[str, ...]
@@ -25,6 +28,12 @@ class Wanted(NamedTuple):
     room: int
     takes_suspect: bool = False
     limited: Tuple[str, ...] = ()
+    weights: Optional[Mapping[str, int]] = None
+
+    def without(self, queues: AbstractSet[str]) -> Wanted:
+        """Return the same of all other queues."""
+        weights = self.weights and {queue: weight for queue, weight in self.weights.items() if queue not in queues}
+        return self._replace(queues=tuple(queue for queue in self.queues if queue not in queues), weights=weights)
 
 
 class Exchange(NamedTuple):
@@ -32,6 +41,7 @@ class Exchange(NamedTuple):
 
     `suspect` is a claimed job, too: one to be run alone. And so are those in `unlimited`: their functions have a limit
     that they do not know of. `is_expelled`: the worker is not registered any more, so that nothing was claimed.
+    `paused`: the wanted queues from which nobody claims now.
     """
 
     claimed: List[ClaimedJob]
@@ -39,6 +49,7 @@ class Exchange(NamedTuple):
     is_expelled: bool = False
     suspect: Optional[ClaimedJob] = None
     unlimited: Sequence[ClaimedJob] = ()
+    paused: Tuple[str, ...] = ()
 
 
 class Peek(NamedTuple):
@@ -109,7 +120,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(ScheduleStorage, Protocol):
+class Storage(ScheduleStorage, QueueStorage, RetentionStorage, Protocol):
     """One database of jobs."""
 
     @property

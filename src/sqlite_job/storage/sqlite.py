@@ -27,6 +27,7 @@ from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import check_candidate, prepare_file
+from sqlite_job.storage.space import SpaceVerbs
 from sqlite_job.storage.sql import job
 from sqlite_job.storage.sqlite_connection import (
     check_version,
@@ -58,7 +59,7 @@ _CHECKPOINT_BYTES = 32 * 1024 * 1024
 _COMMITS_BETWEEN_LOOKS = 16
 
 
-class SqliteStorage(SQLStorage):
+class SqliteStorage(SpaceVerbs, SQLStorage):
     """One database file, for any number of threads; survives a fork by opening everything anew in the child."""
 
     def __init__(self, path: str, durability: str, *, allow_network_fs: bool = False) -> None:
@@ -102,11 +103,10 @@ class SqliteStorage(SQLStorage):
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
-        with self._opening:
-            gate, self._gate = self._gate, None
+        gate = self._gate
         self._hub.stop()
         if gate is not None:
-            gate.close(self._close_connections)
+            gate.close(self._forget_gate_and_connections)
 
     def __del__(self) -> None:
         """Close what nobody holds any more.
@@ -121,6 +121,13 @@ class SqliteStorage(SQLStorage):
                 self._gate.abandon()
         except Exception:  # noqa: BLE001, S110 - half of what it needs may be gone
             pass
+
+    def _forget_gate_and_connections(self) -> None:
+        """Leave nothing to whoever opens a gate anew; called while nobody is inside the old one."""
+        taken = self._taken_connections()
+        self._gate = None
+        for connection in taken:
+            connection.close()
 
     def _close_connections(self) -> None:
         for connection in self._taken_connections():

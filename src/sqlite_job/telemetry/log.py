@@ -12,6 +12,7 @@ from sqlite_job.core.events import (
     FunctionUnknown,
     JobsClaimed,
     JobsExpired,
+    JobsPruned,
     JobsRescued,
     JobsSettled,
     JobStuck,
@@ -129,6 +130,10 @@ def _rescued(event: JobsRescued) -> None:
 
 def _expired(event: JobsExpired) -> None:
     logger.warning("Cancelled %s not started before expiring", _count(event.jobs, "job"))
+
+
+def _pruned(event: JobsPruned) -> None:
+    logger.info("Pruned %s", _count(event.jobs, "finished job"))
 
 
 def _expelled(event: WorkerExpelled) -> None:
@@ -259,6 +264,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     OutcomesStale: _stale,
     JobsRescued: _rescued,
     JobsExpired: _expired,
+    JobsPruned: _pruned,
     JobStuck: _stuck,
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,

@@ -75,6 +75,7 @@ def wrong_options() -> None:
     jobs.with_options(priority="high")  # E: a str is no int
     task(add_numbers, max_trys=3)  # E: misspelt
     task(add_numbers, max_tries="three")  # E: a str is no int
+    task(add_numbers, keep_result="7d")  # E: a str is no duration
 
 
 def wrong_results() -> None:

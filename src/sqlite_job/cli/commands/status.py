@@ -17,6 +17,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.inspection import WorkerInfo
 
 _Counts = Mapping[str, Mapping[JobStatus, int]]
+_Paused = Mapping[str, datetime]
 
 # Shown even where no job has them; the others only take up room until one has.
 _ALWAYS = (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED)
@@ -37,29 +38,35 @@ _WORKER_COLUMNS = (
 def status(*, as_json: bool, database: Optional[str]) -> None:
     """Count the jobs of each queue by their status, and list the registered workers."""
     inspector = open_existing(database)
-    queues, workers = inspector.queues(), inspector.workers()
+    paused, workers = inspector.paused_queues(), inspector.workers()
+    counts = inspector.queues()
+    queues = {queue: counts.get(queue, {}) for queue in sorted({*counts, *paused})}
     if as_json:
-        write_json(_facts(inspector.location, queues, workers))
+        write_json(_facts(inspector.location, queues, paused, workers))
         return
     click.echo(printable_line(f"Database {inspector.location}"))
     click.echo()
-    _write_queues(queues)
+    _write_queues(queues, paused)
     click.echo()
     _write_workers(workers)
 
 
-def _facts(location: str, queues: _Counts, workers: List[WorkerInfo]) -> Dict[str, Any]:
+def _facts(location: str, queues: _Counts, paused: _Paused, workers: List[WorkerInfo]) -> Dict[str, Any]:
     return {
         "database": location,
         "queues": [
-            {"queue": queue, **{status.value: counts.get(status, 0) for status in JobStatus}}
+            {
+                "queue": queue,
+                **{status.value: counts.get(status, 0) for status in JobStatus},
+                "paused_at": paused.get(queue),
+            }
             for queue, counts in queues.items()
         ],
         "workers": [worker_facts(worker) for worker in workers],
     }
 
 
-def _write_queues(queues: _Counts) -> None:
+def _write_queues(queues: _Counts, paused: _Paused) -> None:
     if not queues:
         click.echo("No jobs")
         return
@@ -69,6 +76,11 @@ def _write_queues(queues: _Counts) -> None:
         [styled(queue), *(styled(f"{counts.get(one, 0):,}", "" if one in counts else "dim") for one in shown)]
         for queue, counts in queues.items()
     ]
+    if paused:
+        now = to_datetime(SystemClock().now())
+        columns.append(Column("Paused"))
+        for queue, row in zip(queues, rows):
+            row.append(styled(format_age(paused[queue], now) if queue in paused else "", "yellow"))
     write_table(columns, rows)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import click
 
 from sqlite_job.cli.database import database_option_beside_settings
 from sqlite_job.cli.settings_path import load_settings
+
+# Digits only: a queue's own name may have an equals sign.
+_WEIGHTED = re.compile(r"(.+)=(\d+)", re.ASCII | re.DOTALL)
 
 _EPILOG = "\b\nExample:\n  sqlite-job worker my_tasks.MyWorkerSettings --queue high --queue default"
 
@@ -21,8 +25,8 @@ _EPILOG = "\b\nExample:\n  sqlite-job worker my_tasks.MyWorkerSettings --queue h
     "--queue",
     "queues",
     multiple=True,
-    metavar="NAME",
-    help="Queue to serve; several in strict order.  [default: default]",
+    metavar="NAME[=WEIGHT]",
+    help="Queue to serve; several in strict order, or by weight.  [default: default]",
 )
 @click.option("--burst", is_flag=True, help="End when nothing is ready to run.")
 @click.option(
@@ -37,7 +41,9 @@ _EPILOG = "\b\nExample:\n  sqlite-job worker my_tasks.MyWorkerSettings --queue h
 def worker(settings: str, database: Optional[str], **options: Any) -> None:
     """Run the jobs of a queue with the functions of the settings MODULE.CLASS.
 
-    The module is looked for in this folder first. The jobs of the first --queue all go before those of the next.
+    The module is looked for in this folder first. The jobs of the first --queue all go before those of the next, unless
+    they have weights: with --queue high=3 --queue default=1 both are served, three jobs of the one for each of the
+    other. A queue without a weight then has 1.
 
     With --processes, --max-age, --max-rss or --reload a supervisor starts the workers, and replaces those that die. It
     gives up, with exit code 75, when they die right after their start again and again.
@@ -67,6 +73,17 @@ class WorkerOptions(NamedTuple):
     verbose: bool
 
     @property
+    def served(self) -> Union[Sequence[str], Mapping[str, int]]:
+        """The queues in strict order, or with their weights."""
+        named = [_WEIGHTED.fullmatch(text) for text in self.queues]
+        if not any(named):
+            return self.queues or ("default",)
+        pairs = [found.groups() if found else (text, "1") for text, found in zip(self.queues, named)]
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise click.UsageError(f"--queue names a queue twice: {', '.join(self.queues)}.")
+        return {name: int(weight) for name, weight in pairs}
+
+    @property
     def is_supervised(self) -> bool:
         """Whether more is asked for than one worker in this process."""
         return self.processes > 1 or self.reload or self.max_age is not None or self.max_rss is not None
@@ -75,7 +92,7 @@ class WorkerOptions(NamedTuple):
 def _run(settings: str, database: Optional[str], options: WorkerOptions) -> None:
     from sqlite_job.worker import Worker
 
-    worker = Worker(options.queues or ("default",), load_settings(settings, database))
+    worker = Worker(options.served, load_settings(settings, database))
     jobs_run = worker.run(burst=options.burst, max_jobs=options.max_jobs)
     click.echo(f"Ran {jobs_run:,} {'job' if jobs_run == 1 else 'jobs'}")
 
@@ -83,10 +100,12 @@ def _run(settings: str, database: Optional[str], options: WorkerOptions) -> None
 def _supervise(settings: str, database: Optional[str], options: WorkerOptions) -> None:
     from sqlite_job.reloading import ChangedFiles
     from sqlite_job.supervisor import Recycling, Supervisor
+    from sqlite_job.worker import Worker
 
     if options.burst:
         raise click.UsageError("--burst is for one worker: leave out --processes, --max-age, --max-rss and --reload.")
-    loaded = load_settings(settings, database)  # here, too: what is wrong with them is said once
+    loaded = load_settings(settings, database)
+    Worker(options.served, loaded)  # not to run: what is wrong with settings or queues is said once
     supervisor = Supervisor(
         _command(settings, loaded.location, options),
         options.processes,

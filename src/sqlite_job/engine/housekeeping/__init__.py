@@ -8,7 +8,7 @@ from sqlite_job.core.clock import elapsed
 
 
 class Service(Protocol):
-    """Something to do every so many seconds."""
+    """Something to do every so many seconds, which each tick may change."""
 
     @property
     def every_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import exists, func, select
 
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names
@@ -41,5 +41,3 @@ OF_JOB = Statement(
 COUNT_ORPHANS = Statement(
     select(func.count()).select_from(failure).where(~exists(select(job.c.seq).where(job.c.seq == failure.c.seq)))
 )
-
-DELETE = Statement(delete(failure).where(failure.c.seq == given("seq")), *names("seq"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, case, column, delete, exists, func, literal_column, or_, select, table, update
+from sqlalchemy import and_, case, column, delete, exists, func, literal_column, or_, select, table, tuple_, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
-from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag
+from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag, unique
 
 PENDING = status_literal(JobStatus.PENDING)
 SCHEDULED = status_literal(JobStatus.SCHEDULED)
@@ -309,6 +309,26 @@ REQUEUE = Statement(
 )
 
 DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != RUNNING), *names("seq"))
+
+# Index: finished.
+FINISHED = Statement(
+    select(job.c.finished_at, job.c.seq, job.c.queue, job.c.function, job.c.status)
+    .where(
+        tuple_(job.c.finished_at, job.c.seq) > tuple_(given("after"), given("seq")), job.c.finished_at <= given("until")
+    )
+    .order_by(job.c.finished_at, job.c.seq)
+    .limit(given("count"))
+    .offset(literal_column("0")),
+    *names("after", "seq", "until", "count"),
+)
+
+# The primary key. `until`: how long a unique key is kept by a job that has ended.
+ENDS = Statement(
+    select(job.c.seq, job.c.finished_at, job.c.unique_key, unique.c.until)
+    .select_from(job.outerjoin(unique, and_(unique.c.key == job.c.unique_key, unique.c.seq == job.c.seq)))
+    .where(one_of(job.c.seq, given("seqs"))),
+    *names("seqs"),
+)
 
 STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))
 

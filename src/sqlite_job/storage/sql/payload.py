@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import exists, func, select
 
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
@@ -23,5 +23,3 @@ OF_CLAIMED = Statement(
 COUNT_ORPHANS = Statement(
     select(func.count()).select_from(payload).where(~exists(select(job.c.seq).where(job.c.seq == payload.c.seq)))
 )
-
-DELETE = Statement(delete(payload).where(payload.c.seq == given("seq")), *names("seq"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import exists, func, select
 
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Statement, given, names
+from sqlite_job.storage.statement import Statement
 from sqlite_job.storage.tables import job, tag
 
 INSERT = Insert(tag, "tag", "seq")
@@ -14,5 +14,3 @@ INSERT = Insert(tag, "tag", "seq")
 COUNT_ORPHANS = Statement(
     select(func.count()).select_from(tag).where(~exists(select(job.c.seq).where(job.c.seq == tag.c.seq)))
 )
-
-DELETE = Statement(delete(tag).where(tag.c.seq == given("seq")), *names("seq"))
