@@ -40,6 +40,7 @@ from sqlite_job.core.errors import (
     UnknownFunctionError,
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.notes import JobLog, JobProgress
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.serializers import BoundSerializer, Serializer, SignedPickleSerializer
@@ -79,7 +80,9 @@ __all__ = [
     "JobFailedError",
     "JobFailure",
     "JobInfo",
+    "JobLog",
     "JobNotFoundError",
+    "JobProgress",
     "JobStateError",
     "JobStatus",
     "JobTimeoutError",

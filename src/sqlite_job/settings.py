@@ -96,6 +96,9 @@ class WorkerSettings:
     redact: Optional[Redact] = None
     """What that text shows of a value: `redact(function, name, value)`; None hides what looks secret by its name."""
 
+    capture_logs: bool = False
+    """Whether the log records of a job are kept with it."""
+
     on_startup: Hook = None
     """Called with the worker's state before the first job; what it puts there, jobs find in `current_job().state`."""
 
@@ -204,6 +207,7 @@ class WorkerSettings:
             ),
             timeout=None if timeout is None else to_seconds(timeout),
             executor=options.executor or self.executor,
+            capture_logs=self.capture_logs if options.capture_logs is None else options.capture_logs,
         )
 
     def _hook(self, name: str) -> Hook:
@@ -240,7 +244,6 @@ _NOT_YET: Tuple[str, ...] = (
     "cron_jobs",
     "keep_result",
     "keep_failed",
-    "capture_logs",
     "timezone",
     "schema",
     "middleware",

@@ -18,6 +18,7 @@ from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
+from sqlite_job.engine.housekeeping.notekeeper import Notekeeper
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
@@ -26,7 +27,7 @@ from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
-from sqlite_job.wiring import Executors, duration, make_runner
+from sqlite_job.wiring import Executors, capturing_if_wanted, duration, make_runner
 
 # Set by a supervisor in the environment of its workers.
 SUPERVISED_VARIABLE = "SQLITE_JOB_SUPERVISED"
@@ -140,16 +141,18 @@ class Worker:
             engine = self._make_engine(registration, watcher)
             executors = Executors(
                 self.settings,
-                make_runner(self.settings, hooks, self._clock),
+                make_runner(self.settings, hooks, self._clock, engine.notebook),
                 engine.outbox.put,
                 self._clock,
                 stack=stack,
                 loop=loop,
                 on_stuck=self._on_stuck,
+                on_notes=engine.notebook.put,
             )
             engine.assign(executors.main, executors.quarantine)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
+            stack.enter_context(capturing_if_wanted(self.settings))
             started()
             engine.run(burst=burst, max_jobs=max_jobs)
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
@@ -187,6 +190,7 @@ class Worker:
                     clock=self._clock,
                     events=self._events,
                 ),
+                Notekeeper(storage, engine.notebook),
             ]
         )
         self._engine = engine

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Tuple, Union
 
 from sqlite_job.core.clock import SECOND, to_microseconds
 from sqlite_job.core.errors import InvalidOptionError
 from sqlite_job.core.names import check_name
 from sqlite_job.core.retries import Seconds, to_seconds
 from sqlite_job.core.tasks import is_whole
+
+# What jobs are found by: the values of JSON that have no parts.
+MetaValue = Union[str, int, float, bool, None]
 
 
 @dataclass(frozen=True)
@@ -116,3 +120,25 @@ def _meta(meta: Mapping[str, Any]) -> str:
         return json.dumps(meta, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidOptionError(f"meta takes values of JSON only: {error}") from None
+
+
+def check_meta_filter(meta: Optional[Mapping[str, MetaValue]]) -> Tuple[Tuple[str, MetaValue], ...]:
+    """Return the keys and values to look for, or raise InvalidOptionError for what no metadata holds."""
+    if meta is None:
+        return ()
+    if not isinstance(meta, dict):
+        raise InvalidOptionError(f'meta is a dict of keys and values to look for, as {{"customer": 42}}, not {meta!r}')
+    for key, value in meta.items():
+        if not isinstance(key, str):
+            raise InvalidOptionError(f"a key of meta is a text, not {key!r}; JSON has no others")
+        if not _is_findable(value):
+            raise InvalidOptionError(
+                f"meta is searched for texts, finite numbers, True, False and None, not {value!r} under {key!r}"
+            )
+    return tuple(meta.items())
+
+
+def _is_findable(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, bool)) or is_whole(value)

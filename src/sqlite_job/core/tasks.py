@@ -62,6 +62,7 @@ class TaskOptions:
     give_up_on: Optional[Exceptions] = None
     timeout: Optional[Seconds] = None
     executor: Optional[str] = None
+    capture_logs: Optional[bool] = None
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot work, each as one sentence with the value and the mend."""
@@ -74,6 +75,8 @@ class TaskOptions:
         yield from self._wrong_numbers()
         if self.executor not in (None, *EXECUTORS):
             yield f"executor is {' or '.join(map(repr, EXECUTORS))}, not {self.executor!r}"
+        if self.capture_logs is not None and not isinstance(self.capture_logs, bool):
+            yield f"capture_logs is True or False, not {self.capture_logs!r}"
         for word in ("retry_on", "give_up_on"):
             chosen = getattr(self, word)
             if chosen is not None and not _are_exceptions(chosen):
@@ -128,6 +131,7 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    capture_logs: Optional[bool] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -143,6 +147,7 @@ def task(
     give_up_on: Optional[Exceptions] = ...,
     timeout: Optional[Seconds] = ...,
     executor: Optional[str] = ...,
+    capture_logs: Optional[bool] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -189,6 +194,7 @@ class RegisteredTask:
     timeout: Optional[float] = None
     executor: str = "thread"
     parameters: Parameters = NO_PARAMETERS
+    capture_logs: bool = False
 
 
 class Registry:

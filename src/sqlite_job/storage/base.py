@@ -15,16 +15,18 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 from sqlite_job.core.clock import to_datetime
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import (
     Completed,
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.noting import NotingVerbs, write_notes
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
+from sqlite_job.storage.sql import failure, job, log, payload, progress, result, suspect, tag, worker
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
@@ -36,15 +38,23 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(Transacting):
+class SQLStorage(NotingVerbs, Transacting):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
-    def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
+    def exchange(
+        self,
+        worker_id: int,
+        outcomes: Sequence[Outcome],
+        wanted: Optional[Wanted],
+        now: int,
+        notes: Sequence[JobNotes] = (),
+    ) -> Exchange:
         """Settle, promote and claim in one transaction."""
         try:
-            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, self._settle_all))
+            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, self._settle_all))
         except _Stale:
-            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, self._settle_one_by_one))
+            settle = self._settle_one_by_one
+            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, settle))
 
     def peek(self, wanted: Wanted, now: int) -> Peek:
         """Read what an exchange would find."""
@@ -105,6 +115,8 @@ class SQLStorage(Transacting):
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
             for statement in (payload.DELETE, result.DELETE, failure.DELETE, tag.DELETE, suspect.REMOVE):
                 transaction.run(statement, seq)
+            for statement in (progress.DELETE, log.DELETE):
+                transaction.run(statement, seq)
             return status
 
         return self._write(remove)
@@ -134,6 +146,7 @@ class SQLStorage(Transacting):
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)
+            transaction.run(progress.DELETE, seq)
             transaction.run(suspect.REMOVE, seq)
             return status
 
@@ -218,9 +231,12 @@ class SQLStorage(Transacting):
         outcomes: Sequence[Outcome],
         wanted: Optional[Wanted],
         now: int,
+        notes: Sequence[JobNotes],
         settle: Callable[[Transaction, int, Sequence[Outcome], int], List[Outcome]],
         transaction: Transaction,
     ) -> Exchange:
+        if notes:
+            write_notes(notes, transaction)
         stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
         transaction.run(job.PROMOTE, now)
         if not wanted:

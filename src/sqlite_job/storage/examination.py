@@ -16,7 +16,7 @@ from sqlite_job.storage.interface import WorkerRow
 from sqlite_job.storage.liveness import is_gone
 from sqlite_job.storage.plain_reading import read_rows, read_workers
 from sqlite_job.storage.schema import HEAD, check_owner, schema_version
-from sqlite_job.storage.sql import failure, job, payload, result, tag
+from sqlite_job.storage.sql import failure, job, log, payload, progress, result, tag
 from sqlite_job.storage.sqlite_connection import connect_plainly, is_busy, is_damage, keep_for_ever, translate
 
 # Longer than any transaction of ours: who holds a lock that long is stuck, or does not know that others wait.
@@ -205,6 +205,8 @@ class _Inside:
             ("results", result.COUNT_ORPHANS),
             ("failures", failure.COUNT_ORPHANS),
             ("tags", tag.COUNT_ORPHANS),
+            ("progress", progress.COUNT_ORPHANS),
+            ("log records", log.COUNT_ORPHANS),
         ]
         found = [(name, read_rows(self._connection, statement)[0][0]) for name, statement in counted]
         shown = ", ".join(

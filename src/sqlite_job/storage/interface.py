@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.notes import JobNotes
+from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.note_storage import NoteStorage
 
 
 class Wanted(NamedTuple):
@@ -54,6 +57,7 @@ class JobFilter(NamedTuple):
     tag: Optional[str] = None
     limit: int = 100
     after: Optional[int] = None
+    meta: Tuple[Tuple[str, MetaValue], ...] = ()
 
 
 class QueueCount(NamedTuple):
@@ -102,7 +106,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(Protocol):
+class Storage(NoteStorage, Protocol):
     """One database of jobs."""
 
     @property
@@ -117,11 +121,19 @@ class Storage(Protocol):
         """
         ...
 
-    def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
-        """Settle the outcomes, promote what is due, and claim new jobs: one transaction.
+    def exchange(
+        self,
+        worker_id: int,
+        outcomes: Sequence[Outcome],
+        wanted: Optional[Wanted],
+        now: int,
+        notes: Sequence[JobNotes] = (),
+    ) -> Exchange:
+        """Write the last notes of the jobs that end, settle the outcomes, promote what is due, and claim new jobs.
 
-        Claimed jobs are running, with tries and claim_number one higher, and held by `worker_id`. An outcome whose
-        fence (seq, claim_number) no longer holds changes nothing and comes back in `stale`.
+        All in one transaction. Claimed jobs are running, with tries and claim_number one higher, and held by
+        `worker_id`. An outcome whose fence (seq, claim_number) no longer holds changes nothing and comes back in
+        `stale`.
         """
         ...
 

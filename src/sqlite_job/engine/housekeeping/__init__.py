@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Protocol, Sequence
+from typing import Callable, List, Protocol, Sequence, runtime_checkable
 
 from sqlite_job.core.clock import elapsed
 
@@ -17,6 +17,15 @@ class Service(Protocol):
         ...
 
 
+@runtime_checkable
+class OccasionalService(Service, Protocol):
+    """A service that has something to do only now and then, and wakes the loop when it has."""
+
+    def is_needed(self) -> bool:
+        """Whether there is anything to do; while there is not, it is never due."""
+        ...
+
+
 class Housekeeping:
     """Calls services when they are due, from the engine's own loop: each is short."""
 
@@ -24,16 +33,24 @@ class Housekeeping:
         """Make every service due at once."""
         self._services = services
         self._due: List[float] = [0.0] * len(services)
+        self._is_needed: List[Callable[[], bool]] = [
+            service.is_needed if isinstance(service, OccasionalService) else _always for service in services
+        ]
 
     def tick(self) -> None:
         """Call what is due."""
         now = elapsed()
         for number, service in enumerate(self._services):
-            if now >= self._due[number]:
+            if now >= self._due[number] and self._is_needed[number]():
                 # Before the call: one that raises is tried again at its next time, not at once.
                 self._due[number] = now + service.every_seconds
                 service.tick()
 
     def seconds_until_due(self) -> float:
         """Return how long the loop may sleep."""
-        return max(min(self._due, default=float("inf")) - elapsed(), 0)
+        due = [due for due, is_needed in zip(self._due, self._is_needed) if is_needed()]
+        return max(min(due, default=float("inf")) - elapsed(), 0)
+
+
+def _always() -> bool:
+    return True

@@ -9,6 +9,7 @@ from sqlalchemy import and_, column, delete, exists, func, literal_column, selec
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.sql.json_member import has_member
 from sqlite_job.storage.statement import Statement, given, names, one_of
 from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag
 
@@ -22,6 +23,8 @@ _NULL: Any = literal_column("NULL")
 
 # The fence: a write about a running job holds only while this claim of it does.
 _FENCE = and_(job.c.seq == given("seq"), job.c.status == _RUNNING, job.c.claim_number == given("claim_number"))
+
+IS_RUNNING = Statement(select(job.c.seq).where(_FENCE), *names("seq", "claim_number"))
 
 # In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
 _NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
@@ -340,6 +343,8 @@ def find(wanted: JobFilter) -> Any:
         found = found.where(job.c.function == wanted.function)
     if wanted.tag is not None:
         found = found.where(job.c.seq.in_(select(tag.c.seq).where(tag.c.tag == wanted.tag)))
+    for key, value in wanted.meta:
+        found = found.where(has_member(payload.c.meta, key, value))
     if wanted.after is not None:
         found = found.where(job.c.seq < wanted.after)
     return found
