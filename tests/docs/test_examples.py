@@ -76,6 +76,13 @@ A result: {'text': 'Good day, Ada!'}
 Not JSON, so nothing was enqueued: the arguments of greet cannot be encoded with 'json': ...
 DecodeError: the arguments of greet ... encoded with 'pickle', which is not accepted here (accept = json)
 """,
+    "09_progress_and_logs": """\
+While it runs: 2 of 4 (50%), importing
+In the end: 100%
+It logged: WARNING row 2 is empty
+It logged: WARNING all is imported
+Found by its customer: True
+""",
 }
 
 
