@@ -9,15 +9,15 @@ import pytest
 from sqlite_job.engine.capture import MAX_RECORD, MAX_RECORDS, Capture
 from sqlite_job.engine.notebook import Notebook
 from tests.engine.making import HandClock
-from tests.storage.making import claimed_job
+from tests.storage.making import NOW, claimed_job
 
 
-def kept(*texts, name="app"):
+def kept(*texts, name="app", level=20):
     """Return the records that are kept of these texts."""
     notebook = Notebook(lambda: None, HandClock())
     capture = Capture(claimed_job(1), notebook)
     for text in texts:
-        capture.take(logging.makeLogRecord({"msg": text, "name": name, "levelno": 20, "created": 12.3456789}))
+        capture.take(logging.makeLogRecord({"msg": text, "name": name, "levelno": level}))
     capture.end()
     return [record for notes in notebook.take() for record in notes.records]
 
@@ -28,8 +28,15 @@ def test_control_characters_stay_and_what_no_database_takes_is_written_out():
     assert record.logger == "a\\x00b"
 
 
-def test_times_are_microseconds():
-    assert kept("a")[0].at == 12_345_679
+def test_a_record_has_the_time_of_the_clock_and_the_try_of_its_job():
+    (record,) = kept("a")
+    assert (record.at, record.try_number) == (NOW, 1)
+
+
+@pytest.mark.parametrize(("level", "is_kept_as"), [(0, 0), (35, 35), (10**30, 1_000_000), (-5, 0), (True, 1)])
+def test_any_level_fits_the_database(level, is_kept_as):
+    (record,) = kept("a", level=level)
+    assert (type(record.level), record.level) == (int, is_kept_as)
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\x00" * 2_000, "\ud800" * 100_000, "é" * 2_001])

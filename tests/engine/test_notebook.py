@@ -22,7 +22,7 @@ who = st.sampled_from(range(len(JOBS)))
 
 
 def log_note(number):
-    return LogNote(number, 1, 20, "app", str(number))
+    return LogNote(NOW, 1, 20, "app", str(number))
 
 
 class Notekeeping(RuleBasedStateMachine):
@@ -55,7 +55,7 @@ class Notekeeping(RuleBasedStateMachine):
         was_empty, before = self.notebook.is_empty, self.wakes
         record = log_note(self.next_number())
         self.noted[CLAIMS[who]].append(record)
-        self.notebook.put_record(JOBS[who], record)
+        self.notebook.put_record(JOBS[who], 20, "app", record.message)
         assert self.wakes - before == was_empty
 
     @rule(who=who, says_progress=st.booleans())
@@ -129,7 +129,7 @@ def test_threads_lose_no_record_and_end_with_the_newest_progress():
     def say(first):
         start.wait()
         for number in range(first, first + 2_000):
-            notebook.put_record(job, log_note(number))
+            notebook.put_record(job, 20, "app", str(number))
             notebook.put_progress(job, float(number), None, None)
 
     threads = [threading.Thread(target=say, args=(first,)) for first in range(0, 8_000, 2_000)]
@@ -140,7 +140,7 @@ def test_threads_lose_no_record_and_end_with_the_newest_progress():
         taken += notebook.take()
     taken += notebook.take()
 
-    numbers = [record.at for notes in taken for record in notes.records]
+    numbers = [int(record.message) for notes in taken for record in notes.records]
     assert sorted(numbers) == list(range(8_000))
     last = [notes.progress.done for notes in taken if notes.progress is not None][-1]
     assert last in {1_999.0, 3_999.0, 5_999.0, 7_999.0}
@@ -152,7 +152,7 @@ def test_who_notes_something_while_the_notebook_is_held_by_the_same_thread_does_
     notebook = Notebook(lambda: None, HandClock())
 
     def records():
-        notebook.put_record(JOBS[2], log_note(1))
+        notebook.put_record(JOBS[2], 20, "app", "1")
         yield log_note(2)
 
     notebook.put(JobNotes(1, 1, None, records()))

@@ -114,9 +114,9 @@ class JobContext:
         microsecond, and a worker writes at most twice a second. Raises TypeError or ValueError for what is no number
         from 0, or no text.
         """
-        checked_done, checked_total = check_progress(done, total, message)
+        checked = check_progress(done, total, message)
         if self._notes is not None:
-            self._notes.put_progress(self._job, checked_done, checked_total, message)
+            self._notes.put_progress(self._job, *checked)
 
     def __repr__(self) -> str:
         """Show what runs, and which try."""

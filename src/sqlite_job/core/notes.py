@@ -85,11 +85,15 @@ class Notes(Protocol):
         ...
 
 
-def check_progress(done: float, total: Optional[float], message: Optional[str]) -> Tuple[float, Optional[float]]:
-    """Return the two numbers as floats; raises TypeError or ValueError with the value and the mend."""
-    if message is not None and not isinstance(message, str):
-        raise TypeError(f"message is a text, not {message!r}; write str(...) around it")
-    return _amount("done", done), None if total is None else _amount("total", total)
+def check_progress(
+    done: float, total: Optional[float], message: Optional[str]
+) -> Tuple[float, Optional[float], Optional[str]]:
+    """Return the two numbers as floats and the text as a plain one; raises TypeError or ValueError with the mend."""
+    if message is not None and type(message) is not str:
+        if not isinstance(message, str):
+            raise TypeError(f"message is a text, not {message!r}; write str(...) around it")
+        message = str.__str__(message)
+    return _amount("done", done), None if total is None else _amount("total", total), message
 
 
 def _amount(name: str, value: float) -> float:

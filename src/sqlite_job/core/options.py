@@ -129,7 +129,7 @@ def check_meta_filter(meta: Optional[Mapping[str, MetaValue]]) -> Tuple[Tuple[st
     if not isinstance(meta, dict):
         raise InvalidOptionError(f'meta is a dict of keys and values to look for, as {{"customer": 42}}, not {meta!r}')
     for key, value in meta.items():
-        if not isinstance(key, str):
+        if not isinstance(key, str) or not _is_storable(key):
             raise InvalidOptionError(f"a key of meta is a text, not {key!r}; JSON has no others")
         if not _is_findable(value):
             raise InvalidOptionError(
@@ -141,4 +141,14 @@ def check_meta_filter(meta: Optional[Mapping[str, MetaValue]]) -> Tuple[Tuple[st
 def _is_findable(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, (str, bool)) or is_whole(value)
+    if isinstance(value, str):
+        return _is_storable(value)
+    return value is None or isinstance(value, bool) or is_whole(value)
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no database holds
+        return False
+    return True

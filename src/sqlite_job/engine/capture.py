@@ -7,16 +7,17 @@ import logging
 import threading
 from typing import Iterator
 
-from sqlite_job.core.clock import SECOND
 from sqlite_job.core.context import current_record_taker
 from sqlite_job.core.jobs import ClaimedJob
-from sqlite_job.core.notes import LogNote
 from sqlite_job.engine.failures import clean_text
 from sqlite_job.engine.notebook import Notebook
 
 MAX_RECORDS = 1_000
 MAX_RECORD = 2_000
 _MAX_LOGGER = 200
+
+# A level may be any whole number, a column of the database not.
+_HIGHEST_LEVEL = 1_000_000
 
 # Of a text that is too long the end is kept, too: of a traceback it says what was raised.
 _KEPT_END = 1_000
@@ -32,15 +33,14 @@ class Capture:
         self._job = job
         self._notebook = notebook
         self._count = 0
-        self._latest = 0
 
     def take(self, record: logging.LogRecord) -> None:
         """Keep a record, if there is room."""
         self._count += 1
-        self._latest = round(record.created * SECOND)
         if self._count <= MAX_RECORDS:
+            level = min(max(int(record.levelno), 0), _HIGHEST_LEVEL)
             name = clean_text(record.name, _MAX_LOGGER)
-            self._put(record.levelno, name, _bounded(_text_of(record)))
+            self._notebook.put_record(self._job, level, name, _bounded(_text_of(record)))
 
     def end(self) -> None:
         """Say how many records were left out, if any were."""
@@ -48,10 +48,7 @@ class Capture:
         if left_out > 0:
             what = "1 more record was" if left_out == 1 else f"{left_out:,} more records were"
             message = f"{what} left out: of one try the first {MAX_RECORDS:,} are kept"
-            self._put(logging.WARNING, _LOGGER, message)
-
-    def _put(self, level: int, logger: str, message: str) -> None:
-        self._notebook.put_record(self._job, LogNote(self._latest, self._job.tries, level, logger, message))
+            self._notebook.put_record(self._job, logging.WARNING, _LOGGER, message)
 
 
 class _Handler(logging.Handler):

@@ -43,8 +43,9 @@ class Notebook:
         if was_empty:
             self._wake()
 
-    def put_record(self, job: ClaimedJob, record: LogNote) -> None:
+    def put_record(self, job: ClaimedJob, level: int, logger: str, message: str) -> None:
         """Note a log record."""
+        record = LogNote(self._now(), job.tries, level, logger, message)
         with self._lock:
             was_empty = self.is_empty
             self._records.setdefault((job.seq, job.claim_number), []).append(record)
