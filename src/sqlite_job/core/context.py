@@ -110,8 +110,8 @@ class JobContext:
     def progress(self, done: float, total: Optional[float] = None, message: Optional[str] = None) -> None:
         """Say how far the job has come: `done` of `total` (None: not known), and what it is at.
 
-        The newest call counts, in all three. Call it as often as you like, from any thread: it takes about a
-        microsecond, and a worker writes at most twice a second. Raises TypeError or ValueError for what is no number
+        The newest call counts, in all three. Call it as often as you like, from any thread: it takes about two
+        microseconds, and a worker writes at most twice a second. Raises TypeError or ValueError for what is no number
         from 0, or no text.
         """
         checked = check_progress(done, total, message)
