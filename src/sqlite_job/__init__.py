@@ -45,6 +45,7 @@ from sqlite_job.core.errors import (
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.limits import Limit, RateLimit
 from sqlite_job.core.middleware import EnqueueContext, Middleware
+from sqlite_job.core.notes import JobLog, JobProgress
 from sqlite_job.core.redaction import hide_secrets
 from sqlite_job.core.retries import Backoff, Cancel, Retry, Snooze
 from sqlite_job.core.schedule_info import ScheduleInfo
@@ -88,7 +89,9 @@ __all__ = [
     "JobFailedError",
     "JobFailure",
     "JobInfo",
+    "JobLog",
     "JobNotFoundError",
+    "JobProgress",
     "JobStateError",
     "JobStatus",
     "JobTimeoutError",

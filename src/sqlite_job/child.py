@@ -17,14 +17,18 @@ from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
 from sqlite_job.core.stopping import Stop, StopCause, StopRequested
-from sqlite_job.engine.executors.frames import Channel, pack_outcome
+from sqlite_job.engine.executors.frames import Channel, pack_notes, pack_outcome
 from sqlite_job.engine.failures import report_failure
 from sqlite_job.engine.hooks import Hooks
+from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import Address, load_settings
-from sqlite_job.wiring import make_runner
+from sqlite_job.wiring import capturing_if_wanted, make_runner
+
+# Between two messages of notes: with the half second of the worker, what a job says is there within a second.
+_NOTES_PAUSE_SECONDS = 0.25
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -50,7 +54,8 @@ def main(descriptor: int) -> None:
         )
         sys.exit(1)
     try:
-        _JobProcess(channel, settings, hooks, loop).serve()
+        with capturing_if_wanted(settings):
+            _JobProcess(channel, settings, hooks, loop).serve()
     finally:
         hooks.call("on_shutdown")
 
@@ -61,7 +66,8 @@ class _JobProcess:
     def __init__(self, channel: Channel, settings: WorkerSettings, hooks: Hooks, loop: _MainThreadLoop) -> None:
         self._channel = channel
         self._tasks = settings.registry.tasks
-        self._runner: Runner = make_runner(settings, hooks, SystemClock())
+        self._notes = _NotesToWorker(channel)
+        self._runner: Runner = make_runner(settings, hooks, SystemClock(), self._notes.notebook)
         self._loop = loop
         self._stop = Stop()
         self._is_running = False
@@ -74,7 +80,10 @@ class _JobProcess:
             self._channel.send(("ready",))
             while True:
                 job = ClaimedJob(*self._channel.receive())
-                self._channel.send(("done", *pack_outcome(self._run(job))))
+                outcome = self._run(job)
+                self._notes.send()  # before the outcome: the worker writes both in one transaction
+                self._channel.send(("done", *pack_outcome(outcome)))
+        self._notes.close()
 
     def _run(self, job: ClaimedJob) -> Outcome:
         self._stop = Stop()
@@ -128,6 +137,44 @@ class _MainThreadLoop:
             return False
         self._loop.call_soon_threadsafe(self._task.cancel)
         return True
+
+
+class _NotesToWorker:
+    """Sends the worker what the job says of itself, now and then, from a thread that the first job to speak starts."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.notebook = Notebook(self._wake, SystemClock())
+        self._is_wanted = threading.Event()
+        self._is_closed = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+        # Taken before the notebook is: else the thread could send what it took after a newer note, or the outcome.
+        self._sending = threading.Lock()
+
+    def send(self) -> None:
+        """Send what there is."""
+        if self.notebook.is_empty and self._thread is None:
+            return
+        with self._sending, contextlib.suppress(OSError):  # the worker is gone: nobody reads them
+            for notes in self.notebook.take():
+                self._channel.send(("notes", *pack_notes(notes)))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._is_closed.set()
+        self._is_wanted.set()
+
+    def _wake(self) -> None:
+        self._is_wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="sqlite-job-notes", daemon=True)
+            self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._is_closed.wait(_NOTES_PAUSE_SECONDS):
+            self._is_wanted.wait()
+            self._is_wanted.clear()
+            self.send()
 
 
 class _LogsToWorker(logging.Handler):

@@ -6,19 +6,22 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from sqlite_job.core.clock import SystemClock, elapsed, to_datetime
 from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.findings import Finding
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.names import check_name
+from sqlite_job.core.notes import JobLog, JobProgress
 from sqlite_job.core.numbers import is_whole
+from sqlite_job.core.options import MetaValue, check_meta_filter
 from sqlite_job.core.schedule_info import ScheduleInfo, schedule_info
 from sqlite_job.core.states import JobStatus
 from sqlite_job.settings import default_database
 from sqlite_job.storage.interface import JobFilter, Storage
 from sqlite_job.storage.opening import Database, examine, holds_queue, locate, open_storage
+from sqlite_job.waiting import follow_logs
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,34 @@ class Inspector:
         read_job(self._storage, job_id)
         return self._storage.failures(job_id)
 
-    def wait(self, job_id: str, timeout: Optional[float] = None) -> JobInfo:
+    def progress(self, job_id: str) -> Optional[JobProgress]:
+        """Return how far a job has come, as it said last, or None; raises JobNotFoundError."""
+        return self._storage.progress(job_id)
+
+    def logs(self, job_id: str) -> List[JobLog]:
+        """Return the log records that were kept of a job, oldest first; raises JobNotFoundError."""
+        return self._storage.logs(job_id)
+
+    def follow_logs(self, job_id: str) -> Iterator[JobLog]:
+        """Yield the log records of a job, those there are and those to come, until it has ended.
+
+        Raises JobNotFoundError, also when it is deleted meanwhile.
+        """
+        return follow_logs(self._storage, job_id)
+
+    def wait(
+        self,
+        job_id: str,
+        timeout: Optional[float] = None,
+        *,
+        on_progress: Optional[Callable[[JobProgress], object]] = None,
+    ) -> JobInfo:
         """Wait until a job has ended, however it did, at most `timeout` seconds (None: for ever), and return it.
 
-        Raises ResultTimeoutError, or JobNotFoundError, also when it is deleted meanwhile.
+        `on_progress` is called meanwhile with the newest progress, where the job tells of it. Raises
+        ResultTimeoutError, or JobNotFoundError, also when it is deleted meanwhile.
         """
-        return wait_for_end(self._storage, job_id, timeout)
+        return wait_for_end(self._storage, job_id, timeout, on_progress)
 
     def jobs(
         self,
@@ -112,12 +137,13 @@ class Inspector:
         queue: Optional[str] = None,
         function: Optional[str] = None,
         tag: Optional[str] = None,
+        meta: Optional[Mapping[str, MetaValue]] = None,
         limit: int = 100,
         after: Union[int, JobInfo, None] = None,
     ) -> List[JobInfo]:
         """Return matching jobs, newest first; `after` is the last job of the page before, or its `cursor`."""
         return list_jobs(
-            self._storage, status=status, queue=queue, function=function, tag=tag, limit=limit, after=after
+            self._storage, status=status, queue=queue, function=function, tag=tag, meta=meta, limit=limit, after=after
         )
 
 
@@ -142,7 +168,12 @@ def read_job(storage: Storage, job_id: str) -> JobInfo:
     return found
 
 
-def wait_for_end(storage: Storage, job_id: str, timeout: Optional[float]) -> JobInfo:
+def wait_for_end(
+    storage: Storage,
+    job_id: str,
+    timeout: Optional[float],
+    on_progress: Optional[Callable[[JobProgress], object]] = None,
+) -> JobInfo:
     """Return what is known of a job once it has ended; raises ResultTimeoutError or JobNotFoundError."""
     deadline = None if timeout is None else elapsed() + timeout
     committed = threading.Event()
@@ -153,6 +184,9 @@ def wait_for_end(storage: Storage, job_id: str, timeout: Optional[float]) -> Job
             found = read_job(storage, job_id)
             if found.status.is_final:
                 return found
+            newest = None if on_progress is None else storage.progress(job_id)
+            if newest is not None and on_progress is not None:
+                on_progress(newest)
             remaining = threading.TIMEOUT_MAX if deadline is None else deadline - elapsed()
             if remaining <= 0:
                 raise ResultTimeoutError(job_id, timeout or 0)
@@ -168,6 +202,7 @@ def list_jobs(
     queue: Optional[str],
     function: Optional[str],
     tag: Optional[str],
+    meta: Optional[Mapping[str, MetaValue]],
     limit: int,
     after: Union[int, JobInfo, None],
 ) -> List[JobInfo]:
@@ -182,7 +217,7 @@ def list_jobs(
     if cursor is not None and not is_whole(cursor):
         message = f"after is a job of the page before, or its cursor, not {after!r}"
         raise InvalidOptionError(message)
-    return storage.find(JobFilter(parse_status(status), queue, function, tag, limit, cursor))
+    return storage.find(JobFilter(parse_status(status), queue, function, tag, limit, cursor, check_meta_filter(meta)))
 
 
 def parse_status(status: Union[str, JobStatus, None]) -> Optional[JobStatus]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Generic, List, Optional, Tuple, Type, TypeVar
 
 if TYPE_CHECKING:
     from sqlite_job.core.jobs import JobInfo
+    from sqlite_job.core.notes import JobLog, JobProgress
     from sqlite_job.core.states import JobStatus
     from sqlite_job.operations import Operations
 
@@ -58,3 +59,11 @@ class Job(str, Generic[T_co]):  # noqa: SLOT000 - a str with slots would have no
     def info(self) -> JobInfo:
         """Return all that is known of the job now."""
         return self._jobs.get_job(self)
+
+    def progress(self) -> Optional[JobProgress]:
+        """Return how far the job has come, as it said last; None where it has said nothing."""
+        return self._jobs.progress(self)
+
+    def logs(self) -> List[JobLog]:
+        """Return the log records that were kept of the job, oldest first."""
+        return self._jobs.logs(self)

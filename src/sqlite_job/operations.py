@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property, partial
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from sqlite_job import inspection
 from sqlite_job.core.clock import SystemClock, elapsed, pause
@@ -17,7 +17,8 @@ from sqlite_job.core.errors import (
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo, StoredResult
 from sqlite_job.core.names import check_name
-from sqlite_job.core.options import check_duration
+from sqlite_job.core.notes import JobLog, JobProgress
+from sqlite_job.core.options import MetaValue, check_duration
 from sqlite_job.core.retention import START, Old, Pruned, Retention
 from sqlite_job.core.retries import Seconds
 from sqlite_job.core.serializers import Codecs
@@ -61,6 +62,17 @@ class Operations:
         """Return the tries of a job that did not succeed, oldest first."""
         return self._storage.failures(_check_id(job_id))
 
+    def progress(self, job_id: str) -> Optional[JobProgress]:
+        """Return how far a job has come, as it said last, on whichever try; None where it has said nothing.
+
+        Raises JobNotFoundError.
+        """
+        return self._storage.progress(_check_id(job_id))
+
+    def logs(self, job_id: str) -> List[JobLog]:
+        """Return the log records that were kept of a job (`capture_logs`), oldest first; raises JobNotFoundError."""
+        return self._storage.logs(_check_id(job_id))
+
     def list_jobs(
         self,
         *,
@@ -68,12 +80,16 @@ class Operations:
         queue: Optional[str] = None,
         function: Optional[str] = None,
         tag: Optional[str] = None,
+        meta: Optional[Mapping[str, MetaValue]] = None,
         limit: int = 100,
         after: Union[int, JobInfo, None] = None,
     ) -> List[JobInfo]:
-        """Return jobs of the database, newest first; `after` is the last job of the page before, or its `cursor`."""
+        """Return jobs of the database, newest first; `after` is the last job of the page before, or its `cursor`.
+
+        All that is given must match; of `meta` each key, with this very value.
+        """
         return inspection.list_jobs(
-            self._storage, status=status, queue=queue, function=function, tag=tag, limit=limit, after=after
+            self._storage, status=status, queue=queue, function=function, tag=tag, meta=meta, limit=limit, after=after
         )
 
     def counts(self, queue: Optional[str] = None) -> Dict[JobStatus, int]:

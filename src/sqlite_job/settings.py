@@ -128,6 +128,8 @@ class WorkerSettings:
 
     middleware: Sequence[AnyMiddleware] = ()
     """What is done at each enqueue and around each call: Middleware objects, or functions that return a context."""
+    capture_logs: bool = False
+    """Whether the log records of a job are kept with it."""
 
     on_startup: Hook = None
     """Called with the worker's state before the first job; what it puts there, jobs find in `current_job().state`."""
@@ -293,6 +295,7 @@ class WorkerSettings:
             executor=options.executor or self.executor,
             flow=options.flow,
             on_failure=options.on_failure or self._hook("on_failure"),
+            capture_logs=self.capture_logs if options.capture_logs is None else options.capture_logs,
         )
 
     def _retention(self) -> Retention:
@@ -335,7 +338,4 @@ KNOBS: Tuple[str, ...] = tuple(
 )
 
 # In the published API, for a later version: silence would let a user believe in them.
-_NOT_YET: Tuple[str, ...] = (
-    "capture_logs",
-    "schema",
-)
+_NOT_YET: Tuple[str, ...] = ("schema",)

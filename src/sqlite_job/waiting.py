@@ -1,15 +1,16 @@
-"""Wait for the end of a job: woken by commits, never by a poll."""
+"""Wait for the end of a job, or for what it logs: woken by commits, never by a poll."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Awaitable, Callable, Iterator, Optional
 
 from sqlite_job.core.clock import elapsed
 from sqlite_job.core.errors import JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.jobs import StoredResult
+from sqlite_job.core.notes import JobLog
 from sqlite_job.storage.interface import Storage
 
 if TYPE_CHECKING:
@@ -47,6 +48,26 @@ def wait_until_final(storage: Storage, job_id: str, timeout: Optional[float]) ->
             if remaining <= 0:
                 raise ResultTimeoutError(job_id, timeout or 0)
             committed.wait(min(remaining, _LONGEST_WAIT))
+    finally:
+        unsubscribe()
+
+
+def follow_logs(storage: Storage, job_id: str) -> Iterator[JobLog]:
+    """Yield a job's log records, and those to come, until it has ended; raises JobNotFoundError."""
+    last = 0
+    committed = threading.Event()
+    unsubscribe = storage.subscribe(committed.set)
+    try:
+        while True:
+            committed.clear()
+            # First the status: the last records are written before the end of their job, or with it.
+            is_final = read_result(storage, job_id).status.is_final
+            for record in storage.logs(job_id, last):
+                last = record.number
+                yield record
+            if is_final:
+                return
+            committed.wait(_LONGEST_WAIT)
     finally:
         unsubscribe()
 

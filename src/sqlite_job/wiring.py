@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
-from typing import Callable, Dict, Mapping, Optional
+from typing import Callable, ContextManager, Dict, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.conditions import limits_of
@@ -15,8 +15,10 @@ from sqlite_job.core.events import Events
 from sqlite_job.core.job_maker import JobMaker
 from sqlite_job.core.jobs import ClaimedJob, Conditions
 from sqlite_job.core.middleware import wrap
+from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.retries import to_seconds
 from sqlite_job.core.tasks import RegisteredTask, Registry
+from sqlite_job.engine.capture import capturing
 from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.frames import Message
@@ -26,6 +28,7 @@ from sqlite_job.engine.executors.threads import ThreadExecutor
 from sqlite_job.engine.failure_reporter import FailureHooks, FailureReporter
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.scheduler import Scheduler
+from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
@@ -36,7 +39,7 @@ _logger = logging.getLogger("sqlite_job")
 Stuck = Callable[[ClaimedJob], None]
 
 
-def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
+def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock, notebook: Notebook) -> Runner:
     """Return what runs the jobs of these settings."""
     return Runner(
         _with_middleware(settings),
@@ -46,6 +49,7 @@ def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
         hooks=JobHooks(settings.hooks["on_job_start"], settings.hooks["on_job_end"]),
         options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
+        notebook=notebook,
     )
 
 
@@ -95,6 +99,12 @@ def make_scheduler(settings: WorkerSettings, storage: Storage, clock: Clock, eve
     return Scheduler(storage, functions, settings.codecs, maker, clock=clock, events=events, flows=flows)
 
 
+def capturing_if_wanted(settings: WorkerSettings) -> ContextManager[None]:
+    """Return what keeps log records while it is entered, if any function of these settings wants them kept."""
+    wants = any(task.capture_logs for task in settings.registry.tasks.values())
+    return capturing() if wants else contextlib.nullcontext()
+
+
 class Executors:
     """Makes one executor of each kind that the functions need, and one for jobs whose worker died."""
 
@@ -108,6 +118,7 @@ class Executors:
         stack: contextlib.ExitStack,
         loop: Callable[[], EventLoopThread],
         on_stuck: Stuck,
+        on_notes: Callable[[JobNotes], None],
     ) -> None:
         """Close what is made with `stack`. Raises SettingsError where a process cannot import the settings."""
         self._settings = settings
@@ -117,6 +128,7 @@ class Executors:
         self._stack = stack
         self._loop = loop
         self._on_stuck = on_stuck
+        self._on_notes = on_notes
         kinds = {name: _kind_of(task) for name, task in settings.registry.tasks.items()}
         self.main = self._make(kinds.popitem()[1]) if len(set(kinds.values())) == 1 else self._make_mixed(kinds)
         self.quarantine = self._make_quarantine()
@@ -171,6 +183,7 @@ class Executors:
             settle_stopped=self._runner.settle_stopped,
             timeout_of=self._runner.timeout_of,
             on_log=_log_of_child,
+            on_notes=self._on_notes,
         )
 
     def _make_quarantine(self) -> Optional[Executor]:

@@ -31,8 +31,10 @@ from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.housekeeping.canceller import Canceller
 from sqlite_job.engine.housekeeping.expirer import Expirer
 from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
+from sqlite_job.engine.housekeeping.notekeeper import Notekeeper
 from sqlite_job.engine.housekeeping.pruner import Pruner
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
+from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
 from sqlite_job.settings import WorkerSettings, check_settings
@@ -43,6 +45,7 @@ from sqlite_job.telemetry.log import LogEvents, configure_logging
 from sqlite_job.wiring import (
     Executors,
     LimitsOf,
+    capturing_if_wanted,
     duration,
     make_failure_reporter,
     make_runner,
@@ -176,7 +179,8 @@ class Worker:
             hooks = Hooks(self.settings.hooks, loop)
             hooks.call("on_startup")
             stack.callback(hooks.call, "on_shutdown")
-            runner = make_runner(self.settings, hooks, self._clock)
+            notebook = Notebook(watcher.interrupt, self._clock)
+            runner = make_runner(self.settings, hooks, self._clock, notebook)
             self._report_failures(make_failure_reporter(self.settings, hooks, runner, storage), stack)
             registration = Registration(
                 storage,
@@ -186,7 +190,7 @@ class Worker:
                 events=self._events,
             )
             stack.callback(registration.end)
-            engine = self._make_engine(registration, watcher)
+            engine = self._make_engine(registration, watcher, notebook)
             executors = Executors(
                 self.settings,
                 runner,
@@ -195,11 +199,13 @@ class Worker:
                 stack=stack,
                 loop=loop,
                 on_stuck=self._on_stuck,
+                on_notes=notebook.put,
             )
             engine.assign(executors.main, executors.quarantine)
             self._sync_schedules(storage)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
+            stack.enter_context(capturing_if_wanted(self.settings))
             started()
             engine.run(burst=burst, max_jobs=max_jobs)
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
@@ -221,7 +227,7 @@ class Worker:
         settings = self.settings
         return open_storage(settings.location, settings.durability, allow_network_fs=settings.allow_network_fs)
 
-    def _make_engine(self, registration: Registration, watcher: CommitWatcher) -> Engine:
+    def _make_engine(self, registration: Registration, watcher: CommitWatcher, notebook: Notebook) -> Engine:
         settings = self.settings
         storage = self._open_storage()
         options = EngineOptions(
@@ -242,6 +248,7 @@ class Worker:
             events=self._events,
             watcher=watcher,
             limits_of=LimitsOf(settings.registry),
+            notebook=notebook,
         )
         heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)
         scheduler = make_scheduler(settings, storage, self._clock, self._events)
@@ -266,6 +273,7 @@ class Worker:
                     clock=self._clock,
                     events=self._events,
                 ),
+                Notekeeper(storage, notebook),
             ],
             expect_slot=scheduler.expect,
         )

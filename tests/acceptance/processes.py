@@ -42,6 +42,13 @@ async def hold_async(started, release):
         await asyncio.sleep(0.005)
     return "released"
 
+def tell_pid(started, release):
+    open(started, "w").close()
+    while not os.path.exists(release):
+        current_job().progress(os.getpid())
+        time.sleep(0.005)
+    current_job().progress(os.getpid(), message="released")
+
 def hold_on(path):
     with open(path, "w") as file:
         file.write(str(os.getpid()))
@@ -58,7 +65,7 @@ def leave_orphan():
     return "left"
 
 class Settings(WorkerSettings):
-    functions = [add, add_later, mark, hold, hold_async, hold_on, pid_of_process, leave_orphan]
+    functions = [add, add_later, mark, hold, hold_async, tell_pid, hold_on, pid_of_process, leave_orphan]
     database = "jobs.db"
     shutdown_timeout = 20
 

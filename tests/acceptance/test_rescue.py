@@ -62,3 +62,25 @@ def test_a_worker_that_was_frozen_past_its_lease_changes_nothing_when_it_wakes(p
     for worker in (frozen, second):
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
+
+
+def test_a_try_that_was_frozen_past_its_lease_says_nothing_more_of_its_progress(place, jobs):
+    frozen = place.worker("Short")
+    job = jobs.enqueue("tell_pid", str(place.folder / "started"), str(place.folder / "release"))
+    wait_until(lambda: job.progress() is not None, "the job says nothing")
+    assert job.progress().done == frozen.pid
+    # Seen is committed, but the gate may still be held: frozen behind it, the worker would stop everybody.
+    jobs.with_options(queue="another").enqueue("add", 1, 2)
+    frozen.send(signal.SIGSTOP)
+    place.worker("Short")
+    # In a process of its own, as all jobs whose worker died: its pid is not that of the second worker.
+    wait_until(lambda: job.progress().done != frozen.pid, "the job does not run again")
+    (place.folder / "release").touch()
+    job.result(DEADLINE)
+    last = job.progress()
+    assert last.done != frozen.pid
+    assert last.message == "released"
+
+    frozen.send(signal.SIGCONT)
+    frozen.wait_for_line("too late")
+    assert job.progress() == last

@@ -146,7 +146,7 @@ def test_show_as_json_has_the_failures(run, jobs, work):
     jobs.with_options(job_id="a").enqueue("divide", 1, 0)
     work(divide)
     facts = json.loads(run("show", "a", "--json").out)
-    assert set(facts) == JOB_KEYS | {"failures"}
+    assert set(facts) == JOB_KEYS | {"progress", "failures"}
     (failure,) = facts["failures"]
     assert set(failure) == {"try_number", "error_type", "message", "traceback", "started_at", "finished_at"}
     assert (failure["try_number"], failure["error_type"]) == (1, "ZeroDivisionError")

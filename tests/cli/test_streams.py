@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from sqlite_job import call
+from sqlite_job import Worker, WorkerSettings, call, current_job
 from tests.cli.conftest import clean_environment
+from tests.doors.making import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, pipes and terminals")
 
@@ -120,3 +122,75 @@ def test_an_output_that_knows_few_characters_is_no_reason_to_fail(folder, jobs):
     variables = {**clean_environment(), "PYTHONIOENCODING": "latin-1"}
     shown = subprocess.run(command, stdout=subprocess.PIPE, env=variables, timeout=60, check=True).stdout
     assert b"f('\xe9\\u2026')" in shown
+
+
+def test_waiting_in_a_terminal_shows_a_bar_that_goes_when_the_job_has_ended(folder, jobs):
+    shown, job = wait_in_terminal(folder, jobs, [(1, 4, "\x1b[31mred"), (3, 4, "half\nway")])
+    assert "1 of 4" in shown
+    assert "3 of 4" in shown
+    assert r"half\nway" in shown
+    assert r"\x1b[31mred" in shown
+    assert "\x1b[31mred" not in shown
+    assert shown.rstrip().endswith("'ended'")
+    assert jobs.get_job(job).status == "completed"
+
+
+def test_the_bar_only_moves_where_the_total_is_not_known(folder, jobs):
+    shown, _ = wait_in_terminal(folder, jobs, [(12_345, None, None)])
+    assert "12,345" in shown
+    assert " of " not in shown
+
+
+def test_waiting_in_a_pipe_shows_no_bar(start, folder, jobs):
+    told = threading.Event()
+
+    def work():
+        current_job().progress(1, 4, "seen by nobody")
+        assert told.wait(60)
+
+    job = jobs.enqueue("work")
+    waiting = start("wait", job)
+    assert "No worker serves" in waiting.stderr.readline()
+    with Worker("default", settings_of(folder, work)).running_in_background():
+        wait_until(lambda: jobs.progress(job) is not None)
+        told.set()
+        assert waiting.communicate(timeout=60) == ("None\n", "")
+
+
+def settings_of(folder, work):
+    return type("Settings", (WorkerSettings,), {"functions": [work]})(folder / "sqlite_job.db")
+
+
+def wait_in_terminal(folder, jobs, said):
+    """Let a job say these one after the other, each when the one before was seen by `wait` in a terminal."""
+    import pty
+
+    seen = threading.Semaphore(0)
+
+    def work():
+        for done, total, message in said:
+            current_job().progress(done, total, message)
+            assert seen.acquire(timeout=60)
+        return "ended"
+
+    job = jobs.enqueue("work")
+    ours, theirs = pty.openpty()
+    command = [str(Path(sys.executable).with_name("sqlite-job")), "wait", job]
+    variables = {**clean_environment(), "TERM": "xterm", "COLUMNS": "100"}
+    shown = ""
+    with Worker("default", settings_of(folder, work)).running_in_background(), subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables
+    ) as process:
+        os.close(theirs)
+        waited_for = [f"{done:,}" if total is None else f"{done} of {total}" for done, total, _ in said]
+        while True:
+            try:
+                shown += os.read(ours, 65536).decode(errors="replace")
+            except OSError:  # Linux says so when the other side is closed
+                break
+            while waited_for and waited_for[0] in shown:
+                waited_for.pop(0)
+                seen.release()
+        os.close(ours)
+        assert process.wait(timeout=60) == 0
+    return shown, job

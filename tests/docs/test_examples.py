@@ -90,6 +90,13 @@ tick: Every second, Europe/Paris
 At the skip: 01:00 UTC on a Sunday
 In the future: True
 """,
+    "11_progress_and_logs": """\
+While it runs: 2 of 4 (50%), importing
+In the end: 100%
+It logged: WARNING row 2 is empty
+It logged: WARNING all is imported
+Found by its customer: True
+""",
 }
 
 

@@ -114,11 +114,37 @@ def test_lists_are_filtered_by_status_queue_function_and_tag(jobs, settings):
     assert found(tag="z") == found(queue="unheard-of") == []
 
 
+def test_lists_are_filtered_by_metadata_and_all_keys_must_match(jobs):
+    first = jobs.with_options(meta={"customer": 42, "name": "Zoë", "vip": True}, tags=["x"]).enqueue("echo")
+    second = jobs.with_options(meta={"customer": 42, "name": 'a "b"', "vip": None}).enqueue("echo")
+    jobs.enqueue("echo")
+
+    def found(meta, **filters):
+        listed = [info.id for info in jobs.list_jobs(meta=meta, **filters)]
+        assert listed == [info.id for info in Inspector(jobs._database).jobs(meta=meta, **filters)]
+        return listed
+
+    assert found({"customer": 42}) == [second, first]
+    assert found({"customer": 42, "name": "Zoë"}) == found({"vip": True}) == [first]
+    assert found({"name": 'a "b"'}) == found({"vip": None}) == [second]
+    assert found({"customer": 42}, tag="x") == [first]
+    assert found({"customer": 42}, limit=1) == [second]
+    assert found({"customer": 42, "name": "nobody"}) == []
+    assert len(found({})) == len(found(None)) == 3
+
+
 @pytest.mark.parametrize(
     ("filters", "error", "mend"),
     [
         ({"status": "done"}, InvalidOptionError, "no status 'done'; it is one of pending, scheduled, blocked, running"),
         ({"status": 3}, InvalidOptionError, "no status 3"),
+        ({"meta": "customer"}, InvalidOptionError, "meta is a dict of keys and values to look for, as"),
+        ({"meta": {1: 2}}, InvalidOptionError, "a key of meta is a text, not 1"),
+        ({"meta": {"\ud800": 2}}, InvalidOptionError, "a key of meta is a text, not"),
+        ({"meta": {"a": "\ud800"}}, InvalidOptionError, "meta is searched for texts"),
+        ({"meta": {"a": [1]}}, InvalidOptionError, "meta is searched for texts, finite numbers, True, False and None"),
+        ({"meta": {"a": float("nan")}}, InvalidOptionError, "not nan under 'a'"),
+        ({"meta": {"a": 2**63}}, InvalidOptionError, "not 9223372036854775808 under 'a'"),
         ({"limit": 0}, InvalidOptionError, "limit is a whole number from 1, not 0"),
         ({"limit": None}, InvalidOptionError, "limit is a whole number from 1, not None"),
         ({"limit": True}, InvalidOptionError, "limit is a whole number from 1, not True"),

@@ -77,9 +77,6 @@ class Bench:
             for name, function in functions.items()
         }
         codecs = Codecs(BUILT_IN["pickle"], BUILT_IN.values())
-        runner = Runner(
-            tasks, codecs, self.clock, state=State(), hooks=JobHooks(), options=RunnerOptions(), run_on_loop=None
-        )
         wishes = {"poll_delay": 5.0, "shutdown_timeout": 0.0, **options}
         self.registration = Registration(storage, queues, lease_seconds=30, clock=self.clock, events=events)
         self.engine = Engine(
@@ -90,6 +87,16 @@ class Bench:
             events=events,
             watcher=self.watcher,
             limits_of=lambda _job: None,
+        )
+        runner = Runner(
+            tasks,
+            codecs,
+            self.clock,
+            state=State(),
+            hooks=JobHooks(),
+            options=RunnerOptions(),
+            run_on_loop=None,
+            notebook=self.engine.notebook,
         )
         self.executor = HandExecutor(runner.run, self.engine.outbox.put)
         self.engine.assign(self.executor)

@@ -38,6 +38,19 @@ def parse_value(word: str) -> Any:
         return word
 
 
+def parse_meta_filter(words: Sequence[str]) -> Dict[str, Any]:
+    """Return what `--meta key=value` asks for, given so often; raises UsageError."""
+    wanted: Dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise click.UsageError(f"--meta takes KEY=VALUE, as customer=42, not {word!r}")
+        if key in wanted:
+            raise click.UsageError(f"--meta {key}= is given twice; a job has one value under a key")
+        wanted[key] = parse_value(value)
+    return wanted
+
+
 def is_negative_number(word: str) -> bool:
     """Whether `word` looks like an option, but is a number."""
     return word.startswith("-") and isinstance(parse_value(word), (int, float))

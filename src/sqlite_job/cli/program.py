@@ -13,6 +13,7 @@ from sqlite_job.cli.commands.backup import backup, restore
 from sqlite_job.cli.commands.doctor import doctor
 from sqlite_job.cli.commands.enqueue import enqueue
 from sqlite_job.cli.commands.jobs import list_jobs, show
+from sqlite_job.cli.commands.logs import logs
 from sqlite_job.cli.commands.operate import cancel, delete, requeue
 from sqlite_job.cli.commands.outcome import result, wait
 from sqlite_job.cli.commands.prune import prune
@@ -60,6 +61,7 @@ for command in (
     status,
     list_jobs,
     show,
+    logs,
     wait,
     result,
     cancel,

@@ -11,6 +11,7 @@ from sqlite_job.cli.facts import outcome_facts, write_json
 from sqlite_job.cli.failure import Failure
 from sqlite_job.cli.preview import SHORTENED_NOTE, is_shortened
 from sqlite_job.cli.printable import printable_line
+from sqlite_job.cli.progress import progress_bar
 from sqlite_job.core.jobs import JobInfo
 from sqlite_job.core.states import JobStatus
 from sqlite_job.inspection import Inspector
@@ -28,7 +29,8 @@ def wait_for_end(inspector: Inspector, job_id: str, timeout: Optional[float]) ->
         click.echo(printable_line(note), err=True)
     if job.queue in inspector.paused_queues():
         click.echo(printable_line(f"The queue {job.queue!r} is paused; go on: sqlite-job resume {job.queue}"), err=True)
-    return inspector.wait(job_id, timeout)
+    with progress_bar() as show:
+        return inspector.wait(job_id, timeout, on_progress=show)
 
 
 def report_end(job: JobInfo, *, as_json: bool) -> None:

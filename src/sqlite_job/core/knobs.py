@@ -135,6 +135,7 @@ CHECKS: Dict[str, Check] = {
     "durability": one_of("full", "normal"),
     "allow_network_fs": flag,
     "preview": flag,
+    "capture_logs": flag,
     "redact": redact,
     "serializer": serializer,
     "accept": serializers,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Optional, Union
+from typing import Any, Iterable, Mapping, Optional, Tuple, Union
 
 from sqlite_job.core.clock import SECOND, to_microseconds
 from sqlite_job.core.errors import InvalidOptionError
@@ -13,6 +14,9 @@ from sqlite_job.core.jobs import ON_CONFLICT
 from sqlite_job.core.names import check_name
 from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.retries import Seconds, to_seconds
+
+# What jobs are found by: the values of JSON that have no parts.
+MetaValue = Union[str, int, float, bool, None]
 
 
 @dataclass(frozen=True)
@@ -164,3 +168,35 @@ def _meta(meta: Mapping[str, Any]) -> str:
         return json.dumps(meta, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidOptionError(f"meta takes values of JSON only: {error}") from None
+
+
+def check_meta_filter(meta: Optional[Mapping[str, MetaValue]]) -> Tuple[Tuple[str, MetaValue], ...]:
+    """Return the keys and values to look for, or raise InvalidOptionError for what no metadata holds."""
+    if meta is None:
+        return ()
+    if not isinstance(meta, dict):
+        raise InvalidOptionError(f'meta is a dict of keys and values to look for, as {{"customer": 42}}, not {meta!r}')
+    for key, value in meta.items():
+        if not isinstance(key, str) or not _is_storable(key):
+            raise InvalidOptionError(f"a key of meta is a text, not {key!r}; JSON has no others")
+        if not _is_findable(value):
+            raise InvalidOptionError(
+                f"meta is searched for texts, finite numbers, True, False and None, not {value!r} under {key!r}"
+            )
+    return tuple(meta.items())
+
+
+def _is_findable(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return _is_storable(value)
+    return value is None or isinstance(value, bool) or is_whole(value)
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no database holds
+        return False
+    return True

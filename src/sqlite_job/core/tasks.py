@@ -75,6 +75,7 @@ class TaskOptions:
     on_failure: Optional[Callable[..., Any]] = None
     keep_result: MaybeKeep = UNSAID
     keep_failed: MaybeKeep = UNSAID
+    capture_logs: Optional[bool] = None
 
     @property
     def flow(self) -> Optional[Flow]:
@@ -94,6 +95,8 @@ class TaskOptions:
         yield from self._wrong_flow()
         if self.executor not in (None, *EXECUTORS):
             yield f"executor is {' or '.join(map(repr, EXECUTORS))}, not {self.executor!r}"
+        if self.capture_logs is not None and not isinstance(self.capture_logs, bool):
+            yield f"capture_logs is True or False, not {self.capture_logs!r}"
         for word in ("retry_on", "give_up_on"):
             chosen = getattr(self, word)
             if chosen is not None and not _are_exceptions(chosen):
@@ -169,6 +172,7 @@ def task(
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
     keep_result: Optional[Seconds] = ...,
     keep_failed: Optional[Seconds] = ...,
+    capture_logs: Optional[bool] = ...,
 ) -> Task[P, T]: ...
 
 
@@ -191,6 +195,7 @@ def task(
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
     keep_result: Optional[Seconds] = ...,
     keep_failed: Optional[Seconds] = ...,
+    capture_logs: Optional[bool] = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -239,6 +244,7 @@ class RegisteredTask:
     parameters: Parameters = NO_PARAMETERS
     flow: Optional[Flow] = None
     on_failure: Optional[Callable[..., Any]] = None
+    capture_logs: bool = False
 
 
 class Registry:

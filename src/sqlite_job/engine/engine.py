@@ -22,11 +22,13 @@ from sqlite_job.core.events import (
     WorkerFailed,
 )
 from sqlite_job.core.jobs import ClaimedJob, Conditions
+from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.engine.ahead import Ahead
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
+from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
 from sqlite_job.storage.interface import CommitWatcher, Exchange, Storage, Wanted
@@ -77,12 +79,14 @@ class Engine:
         events: Events,
         watcher: CommitWatcher,
         limits_of: LimitsOf,
+        notebook: Optional[Notebook] = None,
     ) -> None:
         """Take the parts; `assign` and `keep_house` give the rest before the first turn.
 
         `limits_of` is asked about jobs of the functions in `options.limited` that were enqueued without limits.
         """
         self.outbox = Outbox(watcher.interrupt)
+        self.notebook = notebook or Notebook(watcher.interrupt, clock)
         self._storage = storage
         self._registration = registration
         self._options = options
@@ -98,6 +102,7 @@ class Engine:
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
         self._paused: Tuple[str, ...] = ()
+        self._last_notes: List[JobNotes] = []
         self._warned: Set[str] = set()
         self._next_unknown_look = 0.0
         self._next_run_at: Optional[int] = None
@@ -153,14 +158,16 @@ class Engine:
         finished = self.outbox.take()
         self._ahead.learn(finished)
         self._unsettled += finished
+        if not self.notebook.is_empty:
+            self._last_notes += self.notebook.take_of(self._unsettled)
         wanted = self._wanted()
         now = self._clock.now()
         if not self._unsettled and not (wanted and self._is_ready(wanted, now)):
             return False
         outcomes = self._unsettled
-        exchange = self._storage.exchange(self._registration.worker_id, outcomes, wanted, now)
+        exchange = self._storage.exchange(self._registration.worker_id, outcomes, wanted, now, self._last_notes)
         # Only now: had the exchange failed, they would be settled by a later one.
-        self._unsettled = []
+        self._unsettled, self._last_notes = [], []
         self._account_settled(outcomes, exchange.stale)
         if exchange.is_expelled:
             self._registration.start_anew()

@@ -25,7 +25,9 @@ from sqlite_job.core.retries import Cancel, Snooze
 from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
+from sqlite_job.engine.capture import Capture
 from sqlite_job.engine.failures import clean_text, report_failure
+from sqlite_job.engine.notebook import Notebook
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -59,8 +61,12 @@ class Runner:
         hooks: JobHooks,
         options: RunnerOptions,
         run_on_loop: Callable[[Awaitable[Any]], Any],
+        notebook: Optional[Notebook] = None,
     ) -> None:
-        """Take what jobs need; `run_on_loop` awaits an asynchronous hook from a plain thread."""
+        """Take what jobs need; `run_on_loop` awaits an asynchronous hook from a plain thread.
+
+        What jobs say of themselves goes into `notebook`, or nowhere.
+        """
         self._tasks = tasks
         self._codecs = codecs
         self._now = clock.now
@@ -68,6 +74,7 @@ class Runner:
         self._hooks = hooks
         self._options = options
         self._run_on_loop = run_on_loop
+        self._notebook = notebook
 
     def run(self, job: ClaimedJob, stop: Stop) -> Outcome:
         """Run a job with a plain function to its end; `stop` says why it was stopped, if it was."""
@@ -75,7 +82,8 @@ class Runner:
         if job.expires_at is not None and started_at >= job.expires_at:
             return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
-        context = self._context(job, task)
+        capture = self._capture(job) if task.capture_logs else None
+        context = self._context(job, task, capture)
         token = enter_job(context)
         try:
             if self._hooks.on_start is not None:
@@ -88,6 +96,8 @@ class Runner:
         if self._hooks.on_end is not None:
             self._end(self._hooks.on_end, context)
         leave_job(token)
+        if capture is not None:
+            capture.end()
         return outcome
 
     async def run_async(self, job: ClaimedJob, stop: Stop) -> Outcome:
@@ -96,7 +106,8 @@ class Runner:
         if job.expires_at is not None and started_at >= job.expires_at:
             return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
-        context = self._context(job, task)
+        capture = self._capture(job) if task.capture_logs else None
+        context = self._context(job, task, capture)
         enter_job(context)  # never left: a task has a context of its own
         try:
             if self._hooks.on_start is not None:
@@ -111,6 +122,8 @@ class Runner:
                 await _await_hook(self._hooks.on_end, context)
             except BaseException:
                 _logger.exception("on_job_end failed for %r", context)
+        if capture is not None:
+            capture.end()
         return outcome
 
     def timeout_of(self, job: ClaimedJob) -> Optional[float]:
@@ -133,11 +146,14 @@ class Runner:
     def context_of(self, job: ClaimedJob) -> JobContext:
         """Return the context of a job, which another worker may have run, with a function that is not known here."""
         task = self._tasks.get(job.function)
-        return JobContext(job, job.max_tries or 1, self._state) if task is None else self._context(job, task)
+        return JobContext(job, job.max_tries or 1, self._state) if task is None else self._context(job, task, None)
 
-    def _context(self, job: ClaimedJob, task: RegisteredTask) -> JobContext:
+    def _capture(self, job: ClaimedJob) -> Optional[Capture]:
+        return None if self._notebook is None else Capture(job, self._notebook)
+
+    def _context(self, job: ClaimedJob, task: RegisteredTask, capture: Optional[Capture]) -> JobContext:
         max_tries = task.retry.max_tries if job.max_tries is None else job.max_tries
-        return JobContext(job, max_tries, self._state)
+        return JobContext(job, max_tries, self._state, self._notebook, capture)
 
     def _arguments(self, job: ClaimedJob) -> Tuple[Any, Mapping[str, Any]]:
         try:

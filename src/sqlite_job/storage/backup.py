@@ -22,7 +22,7 @@ from sqlite_job.storage.gate import inside_gate
 from sqlite_job.storage.liveness import is_gone
 from sqlite_job.storage.plain_reading import read_rows, read_workers
 from sqlite_job.storage.schema import check_owner, schema_version
-from sqlite_job.storage.sql import job
+from sqlite_job.storage.sql import lookup
 from sqlite_job.storage.sqlite_connection import closing, connect_plainly
 
 # 1 MB in a step, and a pause after it, so that the disk has time for others.
@@ -141,7 +141,7 @@ def _check(copy: sqlite3.Connection, source: str) -> int:
     found = " ".join(copy.execute("PRAGMA quick_check(1)").fetchone()[0].split())
     if found != "ok":
         raise DatabaseUnusableError(f"{source!r} is damaged, and so would be its copy: {found}; see sqlite-job doctor")
-    return sum(count for _, _, count in read_rows(copy, job.COUNTS))
+    return sum(count for _, _, count in read_rows(copy, lookup.COUNTS))
 
 
 def _set_aside(path: str, now: int) -> str:

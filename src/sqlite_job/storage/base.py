@@ -13,9 +13,9 @@ from functools import partial
 from itertools import chain
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from sqlite_job.core.clock import to_datetime
 from sqlite_job.core.errors import DuplicateJobError, JobNotFoundError, JobStateError
-from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.jobs import ClaimedJob, NewJob, RescuedJob
+from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import (
     Completed,
     Outcome,
@@ -23,15 +23,28 @@ from sqlite_job.core.outcomes import (
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.admission import admit, find_holder, take_key
 from sqlite_job.storage.inserting import insert_jobs
-from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
+from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted, WorkerRow
 from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
+from sqlite_job.storage.looking import LookVerbs
+from sqlite_job.storage.noting import NotingVerbs, write_notes
 from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
 from sqlite_job.storage.pruning import PruneVerbs
-from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.scheduling import ScheduleVerbs
 from sqlite_job.storage.settling import settle_one
-from sqlite_job.storage.sql import expiry, failure, group, job, payload, rate, result, schedule, suspect, unique, worker
+from sqlite_job.storage.sql import (
+    expiry,
+    group,
+    job,
+    payload,
+    progress,
+    rate,
+    result,
+    schedule,
+    suspect,
+    unique,
+    worker,
+)
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.weighing import claim_by_weight
@@ -49,18 +62,26 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(ScheduleVerbs, QueueVerbs, PruneVerbs):
+class SQLStorage(LookVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     # What decides between queues with weights.
     _draw = staticmethod(random.random)
 
-    def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
+    def exchange(
+        self,
+        worker_id: int,
+        outcomes: Sequence[Outcome],
+        wanted: Optional[Wanted],
+        now: int,
+        notes: Sequence[JobNotes] = (),
+    ) -> Exchange:
         """Settle, promote and claim in one transaction."""
         try:
-            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, self._settle_all))
+            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, self._settle_all))
         except _Stale:
-            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, self._settle_one_by_one))
+            settle = self._settle_one_by_one
+            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, settle))
 
     def peek(self, wanted: Wanted, now: int) -> Peek:
         """Read what an exchange would find."""
@@ -80,42 +101,6 @@ class SQLStorage(ScheduleVerbs, QueueVerbs, PruneVerbs):
             return Peek(next_run_at is not None and next_run_at <= now, next_run_at, slots[0][0] if slots else None)
 
         return self._read(look)
-
-    def unknown_functions(self, wanted: Wanted) -> List[str]:
-        """Read which functions nobody here has."""
-        arrays = self._array(wanted.queues), self._array(wanted.functions)
-        return [row[0] for row in self._read(lambda transaction: transaction.rows(job.UNKNOWN_FUNCTIONS, *arrays))]
-
-    def get(self, job_id: str) -> Optional[JobInfo]:
-        """Read one job."""
-        rows = self._read(lambda transaction: transaction.rows(job.GET, job_id))
-        return job_info(rows[0]) if rows else None
-
-    def result(self, job_id: str) -> Optional[StoredResult]:
-        """Read one job's function, status and result."""
-        rows = self._read(lambda transaction: transaction.rows(job.RESULT, job_id))
-        if not rows:
-            return None
-        function, status, codec, value, cancel_reason = rows[0]
-        return StoredResult(function, JobStatus(status), codec, value, cancel_reason)
-
-    def failures(self, job_id: str) -> List[JobFailure]:
-        """Read the history of one job."""
-        rows = self._read(lambda transaction: transaction.rows(failure.OF_JOB, job_id))
-        return [
-            JobFailure(try_number, error_type, message, traceback, to_datetime(started_at), to_datetime(finished_at))
-            for try_number, error_type, message, traceback, started_at, finished_at in rows
-        ]
-
-    def find(self, wanted: JobFilter) -> List[JobInfo]:
-        """Read matching jobs."""
-        clause = job.find(wanted)
-        return [job_info(row) for row in self._read(lambda transaction: transaction.select(clause))]
-
-    def counts(self) -> List[QueueCount]:
-        """Count all jobs."""
-        rows = self._read(lambda transaction: transaction.rows(job.COUNTS))
-        return [QueueCount(queue, JobStatus(status), count) for queue, status, count in rows]
 
     def delete(self, job_id: str) -> JobStatus:
         """Delete a job and all that belongs to it."""
@@ -172,6 +157,7 @@ class SQLStorage(ScheduleVerbs, QueueVerbs, PruneVerbs):
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)
+            transaction.run(progress.DELETE, seq)
             transaction.run(suspect.REMOVE, seq)
             release_after(transaction, self._array([seq]), now)
             return status
@@ -272,9 +258,12 @@ class SQLStorage(ScheduleVerbs, QueueVerbs, PruneVerbs):
         outcomes: Sequence[Outcome],
         wanted: Optional[Wanted],
         now: int,
+        notes: Sequence[JobNotes],
         settle: Callable[[Transaction, int, Sequence[Outcome], int], List[Outcome]],
         transaction: Transaction,
     ) -> Exchange:
+        if notes:
+            write_notes(notes, transaction)
         stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
         if outcomes:
             release_after(transaction, self._array([outcome.seq for outcome in outcomes]), now)

@@ -16,7 +16,7 @@ from sqlite_job.storage.interface import WorkerRow
 from sqlite_job.storage.liveness import is_gone
 from sqlite_job.storage.plain_reading import read_rows, read_workers
 from sqlite_job.storage.schema import HEAD, check_owner, schema_version
-from sqlite_job.storage.sql import failure, job, payload, result, tag
+from sqlite_job.storage.sql import failure, log, lookup, payload, progress, result, tag
 from sqlite_job.storage.sqlite_connection import connect_plainly, is_busy, is_damage, keep_for_ever, translate
 
 # Longer than any transaction of ours: who holds a lock that long is stuck, or does not know that others wait.
@@ -174,7 +174,7 @@ class _Inside:
             yield ok("Workers", f"alive: {alive}")
             return
         waiting = sum(
-            count for _, status, count in read_rows(self._connection, job.COUNTS) if JobStatus(status) in WAITING
+            count for _, status, count in read_rows(self._connection, lookup.COUNTS) if JobStatus(status) in WAITING
         )
         if waiting:
             yield warning(
@@ -187,7 +187,7 @@ class _Inside:
 
     def _check_running(self) -> Iterator[Finding]:
         alive = {row.id for row in read_workers(self._connection) if not self._is_gone(row)}
-        held: Dict[int, int] = dict(read_rows(self._connection, job.COUNT_HELD))
+        held: Dict[int, int] = dict(read_rows(self._connection, lookup.COUNT_HELD))
         lost = sum(count for worker_id, count in held.items() if worker_id not in alive)
         if lost:
             yield warning(
@@ -200,11 +200,13 @@ class _Inside:
 
     def _check_rows(self) -> Iterator[Finding]:
         counted = [
-            ("jobs without arguments", job.COUNT_WITHOUT_PAYLOAD),
+            ("jobs without arguments", lookup.COUNT_WITHOUT_PAYLOAD),
             ("arguments", payload.COUNT_ORPHANS),
             ("results", result.COUNT_ORPHANS),
             ("failures", failure.COUNT_ORPHANS),
             ("tags", tag.COUNT_ORPHANS),
+            ("progress", progress.COUNT_ORPHANS),
+            ("log records", log.COUNT_ORPHANS),
         ]
         found = [(name, read_rows(self._connection, statement)[0][0]) for name, statement in counted]
         shown = ", ".join(

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.notes import JobNotes
+from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.note_storage import NoteStorage
 from sqlite_job.storage.queue_contract import QueueStorage
 from sqlite_job.storage.retention_contract import RetentionStorage
 from sqlite_job.storage.schedule_storage import ScheduleStorage
@@ -72,6 +75,7 @@ class JobFilter(NamedTuple):
     tag: Optional[str] = None
     limit: int = 100
     after: Optional[int] = None
+    meta: Tuple[Tuple[str, MetaValue], ...] = ()
 
 
 class QueueCount(NamedTuple):
@@ -120,7 +124,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(ScheduleStorage, QueueStorage, RetentionStorage, Protocol):
+class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Protocol):
     """One database of jobs."""
 
     @property
@@ -140,11 +144,19 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, Protocol):
         """Cancel jobs that have expired and do not run, with reason "expired", some at a time; returns how many."""
         ...
 
-    def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
-        """Settle the outcomes, promote what is due, and claim new jobs: one transaction.
+    def exchange(
+        self,
+        worker_id: int,
+        outcomes: Sequence[Outcome],
+        wanted: Optional[Wanted],
+        now: int,
+        notes: Sequence[JobNotes] = (),
+    ) -> Exchange:
+        """Write the last notes of the jobs that end, settle the outcomes, promote what is due, and claim new jobs.
 
-        Claimed jobs are running, with tries and claim_number one higher, and held by `worker_id`. An outcome whose
-        fence (seq, claim_number) no longer holds changes nothing and comes back in `stale`.
+        All in one transaction. Claimed jobs are running, with tries and claim_number one higher, and held by
+        `worker_id`. An outcome whose fence (seq, claim_number) no longer holds changes nothing and comes back in
+        `stale`.
         """
         ...
 

@@ -10,7 +10,7 @@ from sqlite_job.storage.statement import Row
 
 
 def job_info(row: Row) -> JobInfo:
-    """Return the JobInfo of a row of `sql.job.INFO`."""
+    """Return the JobInfo of a row of `sql.lookup.INFO`."""
     (
         (seq, job_id, queue, function, status, priority, tries, max_tries, deaths),
         times,

@@ -18,12 +18,15 @@ from sqlite_job.cli.console import (
     write_table,
 )
 from sqlite_job.cli.database import database_option, open_existing
-from sqlite_job.cli.facts import job_facts, job_facts_with_failures, json_option, write_json
+from sqlite_job.cli.facts import job_facts, job_facts_in_full, json_option, write_json
+from sqlite_job.cli.function_arguments import parse_meta_filter
 from sqlite_job.cli.moments import format_age, format_moment, format_span
 from sqlite_job.cli.preview import SHORTENED_NOTE, is_shortened, preview_job_call, preview_outcome
 from sqlite_job.cli.printable import printable_line, printable_lines
+from sqlite_job.cli.progress import describe_progress
 from sqlite_job.core.clock import SystemClock, to_datetime
 from sqlite_job.core.jobs import JobFailure, JobInfo
+from sqlite_job.core.notes import JobProgress
 from sqlite_job.core.states import JobStatus
 
 if TYPE_CHECKING:
@@ -45,6 +48,13 @@ _LEAST_WIDTH_FOR_OUTCOME = 100
 @click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
 @click.option("--function", metavar="NAME", help="Only calls of this function.")
 @click.option("--tag", metavar="TAG", help="Only jobs with this tag.")
+@click.option(
+    "--meta",
+    "meta_words",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only jobs with this in their metadata; may be repeated.",
+)
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="At most this many.")
 @click.option(
     "--after", type=click.IntRange(1), metavar="CURSOR", help="Go on where the list before ended; it said so."
@@ -58,6 +68,7 @@ def list_jobs(
     queue: Optional[str],
     function: Optional[str],
     tag: Optional[str],
+    meta_words: Tuple[str, ...],
     limit: int,
     after: Optional[int],
     only_ids: bool,
@@ -69,7 +80,10 @@ def list_jobs(
     When there are more than --limit, a note on the standard error stream says how to go on.
     """
     inspector = open_existing(database)
-    found = inspector.jobs(status=status, queue=queue, function=function, tag=tag, limit=limit + 1, after=after)
+    meta = parse_meta_filter(meta_words)
+    found = inspector.jobs(
+        status=status, queue=queue, function=function, tag=tag, meta=meta, limit=limit + 1, after=after
+    )
     jobs, following = found[:limit], found[limit - 1].cursor if len(found) > limit else None
     if as_json:
         write_json({"jobs": [job_facts(job) for job in jobs], "next": following})
@@ -91,11 +105,11 @@ def list_jobs(
 def show(job_id: str, *, as_json: bool, database: Optional[str]) -> None:
     """Show all that is known of the job ID, with the traceback of each try that failed."""
     inspector = open_existing(database)
-    job, failures = inspector.job(job_id), inspector.failures(job_id)
+    job, progress, failures = inspector.job(job_id), inspector.progress(job_id), inspector.failures(job_id)
     if as_json:
-        write_json(job_facts_with_failures(job, failures))
+        write_json(job_facts_in_full(job, progress, failures))
         return
-    facts = [(name, value) for name, value in _facts(job) if value]
+    facts = [(name, value) for name, value in _facts(job, progress) if value]
     widest = max(len(name) for name, _ in facts)
     write_lines([labelled(name.ljust(widest + 2), value) for name, value in facts])
     if job.result is not None and is_shortened(job.result):
@@ -122,11 +136,12 @@ def _write_list(jobs: List[JobInfo]) -> None:
     write_table(_COLUMNS[:shown], [row[:shown] for row in rows])
 
 
-def _facts(job: JobInfo) -> Iterator[Tuple[str, Text]]:
+def _facts(job: JobInfo, progress: Optional[JobProgress]) -> Iterator[Tuple[str, Text]]:
     """Yield what there is to say, as name and value; an empty value is not worth a line."""
     yield "ID", styled(job.id)
     yield "Call", styled(preview_job_call(job))
     yield "Status", styled_status(job.status)
+    yield "Progress", styled("" if progress is None else describe_progress(progress))
     yield "Error", styled(job.error or "")
     yield "Result", styled(job.result or "")
     yield "Queue", styled(job.queue)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from sqlite_job.core.clock import elapsed
-from sqlite_job.engine.executors.frames import Channel, Message
+from sqlite_job.core.notes import JobNotes
+from sqlite_job.engine.executors.frames import Channel, Message, unpack_notes
 
 # A fresh interpreter that imports the user's modules: seconds on a cold disk.
 _START_SECONDS = 60.0
@@ -36,10 +37,11 @@ class ChildBrokenError(Exception):
 class ChildProcess:
     """A process that runs one job at a time. Started afresh, never forked: threads and connections stay behind."""
 
-    def __init__(self, hello: Message, on_log: Callable[[Message], None]) -> None:
+    def __init__(self, hello: Message, on_log: Callable[[Message], None], on_notes: Callable[[JobNotes], None]) -> None:
         """Start it and wait until it is ready; raises ChildBrokenError."""
         ours, theirs = socket.socketpair()
         self._on_log = on_log
+        self._on_notes = on_notes
         self._channel = Channel(ours)
         with theirs:
             command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), json.dumps(sys.path)]
@@ -115,9 +117,12 @@ class ChildProcess:
     def _receive(self, deadline: Optional[float]) -> Message:
         while True:
             message = self._channel.receive(deadline)
-            if message[0] != "log":
+            if message[0] == "log":
+                self._on_log(message[1:])
+            elif message[0] == "notes":
+                self._on_notes(unpack_notes(*message[1:]))
+            else:
                 return message
-            self._on_log(message[1:])
 
     def _signal(self, number: int) -> None:
         # The group: what the job started in its session goes with it. Not reaped yet, so the pid is still its own.

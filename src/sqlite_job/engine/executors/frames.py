@@ -10,9 +10,11 @@ import marshal
 import select
 import socket
 import struct
+import threading
 from typing import Any, Optional, Tuple
 
 from sqlite_job.core.clock import elapsed
+from sqlite_job.core.notes import JobNotes, LogNote, ProgressNote
 from sqlite_job.core.outcomes import Cancelled, Completed, Failed, FailureReport, Outcome, Retried, Returned, Snoozed
 
 Message = Tuple[Any, ...]
@@ -32,11 +34,13 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(end, select.POLLIN)
         self._buffer = bytearray()
+        self._sending = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Send a message; raises OSError when the other end is gone."""
+        """Send a message, from any thread; raises OSError when the other end is gone."""
         data = marshal.dumps(message)
-        self._end.sendall(_LENGTH.pack(len(data)) + data)
+        with self._sending:
+            self._end.sendall(_LENGTH.pack(len(data)) + data)
 
     def receive(self, deadline: Optional[float] = None) -> Message:
         """Return the next message; raises TimeoutError at the deadline (of `elapsed`), EOFError at the end."""
@@ -79,3 +83,15 @@ def unpack_outcome(kind: str, *fields: Any) -> Outcome:
         started_at, finished_at, seq, claim_number, report, *rest = fields
         fields = (started_at, finished_at, seq, claim_number, FailureReport(*report), *rest)
     return _OUTCOMES[kind](*fields)
+
+
+def pack_notes(notes: JobNotes) -> Message:
+    """Return notes as a message."""
+    progress = None if notes.progress is None else tuple(notes.progress)
+    return (notes.seq, notes.claim_number, progress, tuple(map(tuple, notes.records)))
+
+
+def unpack_notes(seq: int, claim_number: int, progress: Optional[Message], records: Tuple[Message, ...]) -> JobNotes:
+    """Return the notes of a message."""
+    note = None if progress is None else ProgressNote(*progress)
+    return JobNotes(seq, claim_number, note, tuple(LogNote(*record) for record in records))

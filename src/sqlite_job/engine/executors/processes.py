@@ -8,6 +8,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from sqlite_job.core.clock import Clock, elapsed
 from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Died, FailureReport, Outcome
 from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
 from sqlite_job.engine.executors import Report
@@ -43,6 +44,7 @@ class ProcessExecutor:
         settle_stopped: Callable[[ClaimedJob, Stop, int], Outcome],
         timeout_of: Callable[[ClaimedJob], Optional[float]],
         on_log: Callable[[Message], None],
+        on_notes: Callable[[JobNotes], None],
     ) -> None:
         """Start processes with `hello`; `settle_stopped` says what a stopped job's outcome is."""
         self._hello = hello
@@ -52,6 +54,7 @@ class ProcessExecutor:
         self._settle_stopped = settle_stopped
         self._timeout_of = timeout_of
         self._on_log = on_log
+        self._on_notes = on_notes
         self._inbox: SimpleQueue[Optional[ClaimedJob]] = SimpleQueue()
         self._slots: List[_Slot] = []
         self._outstanding = 0
@@ -123,7 +126,7 @@ class ProcessExecutor:
         started_at = self._clock.now()
         try:
             if slot.child is None:
-                slot.child = ChildProcess(self._hello, self._on_log)
+                slot.child = ChildProcess(self._hello, self._on_log, self._on_notes)
                 started_at = self._clock.now()  # a fresh process takes a quarter of a second
             slot.child.start_job(tuple(job))
             slot.has_started = True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, case, column, delete, exists, func, literal_column, or_, select, table, tuple_, update
+from sqlalchemy import and_, case, column, delete, func, literal_column, or_, select, table, tuple_, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
-from sqlite_job.storage.interface import JobFilter
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Statement, given, names, one_of
-from sqlite_job.storage.tables import failure, job, payload, result, status_literal, suspect, tag, unique
+from sqlite_job.storage.tables import job, status_literal, suspect, unique
 
 PENDING = status_literal(JobStatus.PENDING)
 SCHEDULED = status_literal(JobStatus.SCHEDULED)
@@ -23,6 +22,8 @@ NULL: Any = literal_column("NULL")
 
 # The fence: a write about a running job holds only while this claim of it does.
 FENCE = and_(job.c.seq == given("seq"), job.c.status == RUNNING, job.c.claim_number == given("claim_number"))
+
+IS_RUNNING = Statement(select(job.c.seq).where(FENCE), *names("seq", "claim_number"))
 
 # In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
 _NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
@@ -331,74 +332,3 @@ ENDS = Statement(
 )
 
 STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))
-
-RESULT = Statement(
-    select(job.c.function, job.c.status, result.c.codec, result.c.value, job.c.cancel_reason)
-    .select_from(job.outerjoin(result, result.c.seq == job.c.seq))
-    .where(job.c.id == given("id")),
-    *names("id"),
-)
-
-COUNTS = Statement(
-    select(job.c.queue, job.c.status, func.count()).group_by(job.c.queue, job.c.status).order_by(job.c.queue)
-)
-
-# For an examination: jobs that could not be run.
-COUNT_WITHOUT_PAYLOAD = Statement(
-    select(func.count()).select_from(job).where(~exists(select(payload.c.seq).where(payload.c.seq == job.c.seq)))
-)
-
-# Index: held. For an examination: how many jobs each worker holds.
-COUNT_HELD = Statement(select(job.c.worker_id, func.count()).where(job.c.status == RUNNING).group_by(job.c.worker_id))
-
-_LATEST_FAILURE = (
-    select(func.max(failure.c.claim_number)).where(failure.c.seq == job.c.seq).correlate(job).scalar_subquery()
-)
-
-INFO_COLUMNS = (
-    job.c.seq,
-    job.c.id,
-    job.c.queue,
-    job.c.function,
-    job.c.status,
-    job.c.priority,
-    job.c.tries,
-    job.c.max_tries,
-    job.c.deaths,
-    job.c.created_at,
-    job.c.run_at,
-    job.c.started_at,
-    job.c.finished_at,
-    job.c.worker_id,
-    job.c.cancel_reason,
-    payload.c.preview,
-    payload.c.tags,
-    payload.c.meta,
-    result.c.preview,
-    failure.c.error_type,
-    failure.c.message,
-)
-
-INFO = select(*INFO_COLUMNS).select_from(
-    job.outerjoin(payload, payload.c.seq == job.c.seq)
-    .outerjoin(result, result.c.seq == job.c.seq)
-    .outerjoin(failure, and_(failure.c.seq == job.c.seq, failure.c.claim_number == _LATEST_FAILURE))
-)
-
-GET = Statement(INFO.where(job.c.id == given("id")), *names("id"))
-
-
-def find(wanted: JobFilter) -> Any:
-    """Return the select of matching jobs, newest first; the primary key gives the order, so no sort is needed."""
-    found = INFO.order_by(job.c.seq.desc()).limit(wanted.limit).offset(literal_column("0"))
-    if wanted.status is not None:
-        found = found.where(job.c.status == status_literal(wanted.status))
-    if wanted.queue is not None:
-        found = found.where(job.c.queue == wanted.queue)
-    if wanted.function is not None:
-        found = found.where(job.c.function == wanted.function)
-    if wanted.tag is not None:
-        found = found.where(job.c.seq.in_(select(tag.c.seq).where(tag.c.tag == wanted.tag)))
-    if wanted.after is not None:
-        found = found.where(job.c.seq < wanted.after)
-    return found
