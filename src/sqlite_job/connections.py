@@ -12,6 +12,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
     Union,
@@ -51,6 +52,10 @@ _Resolved = Tuple[str, str, int, Parameters]
 
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
+
+# Called after each commit of new jobs with the database and the jobs, while a test runs them inline
+# (`sqlite_job.testing`).
+after_enqueue: Optional[Callable[[str, Sequence[NewJob]], None]] = None
 
 
 class SQLiteJob(Operations):
@@ -142,7 +147,7 @@ class SQLiteJob(Operations):
         was written.
         """
         new = self._new_job(function, args, kwargs)
-        self._storage.enqueue((new,))
+        self._store((new,))
         return Job(new.id, self)
 
     def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
@@ -152,7 +157,7 @@ class SQLiteJob(Operations):
             raise InvalidOptionError(message)
         new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
         if new_jobs:
-            self._storage.enqueue(new_jobs)
+            self._store(new_jobs)
         return [Job(new.id, self) for new in new_jobs]
 
     @overload
@@ -169,8 +174,13 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+        await asyncio.get_running_loop().run_in_executor(None, self._store, (new,))
         return Job(new.id, self)
+
+    def _store(self, new_jobs: Sequence[NewJob]) -> None:
+        self._storage.enqueue(new_jobs)
+        if after_enqueue is not None:
+            after_enqueue(self._database, new_jobs)
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry

@@ -26,9 +26,9 @@ from sqlite_job.settings_address import address_of
 Stuck = Callable[[ClaimedJob], None]
 
 
-def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
+def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock, kind: Callable[..., Runner] = Runner) -> Runner:
     """Return what runs the jobs of these settings."""
-    return Runner(
+    return kind(
         settings.registry.tasks,
         settings.codecs,
         clock,

@@ -122,13 +122,11 @@ class Worker:
         storage = self._open_storage()
         with contextlib.ExitStack() as stack:
             stack.callback(self._reset)
-            watcher = storage.watch()
+            watcher = self._watch(storage)
             stack.callback(watcher.close)
             loop = _LoopOnDemand()
             stack.callback(loop.close)  # first in, so last out: on_shutdown may need it
-            hooks = Hooks(self.settings.hooks, loop)
-            hooks.call("on_startup")
-            stack.callback(hooks.call, "on_shutdown")
+            hooks = self._start_hooks(loop, stack)
             registration = Registration(
                 storage,
                 self.queues,
@@ -138,22 +136,36 @@ class Worker:
             )
             stack.callback(registration.end)
             engine = self._make_engine(registration, watcher)
-            executors = Executors(
-                self.settings,
-                make_runner(self.settings, hooks, self._clock),
-                engine.outbox.put,
-                self._clock,
-                stack=stack,
-                loop=loop,
-                on_stuck=self._on_stuck,
-            )
-            engine.assign(executors.main, executors.quarantine)
+            self._assign_executors(engine, hooks, loop, stack)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
             engine.run(burst=burst, max_jobs=max_jobs)
             self._events.emit(WorkerStopped(registration.worker_id, engine.jobs_run))
             return engine.jobs_run
+
+    def _watch(self, storage: Storage) -> CommitWatcher:
+        return storage.watch()
+
+    def _start_hooks(self, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack) -> Hooks:
+        hooks = Hooks(self.settings.hooks, loop)
+        hooks.call("on_startup")
+        stack.callback(hooks.call, "on_shutdown")
+        return hooks
+
+    def _assign_executors(
+        self, engine: Engine, hooks: Hooks, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack
+    ) -> None:
+        executors = Executors(
+            self.settings,
+            make_runner(self.settings, hooks, self._clock),
+            engine.outbox.put,
+            self._clock,
+            stack=stack,
+            loop=loop,
+            on_stuck=self._on_stuck,
+        )
+        engine.assign(executors.main, executors.quarantine)
 
     def _reset(self) -> None:
         """Make it ready for another run."""
@@ -167,13 +179,7 @@ class Worker:
     def _make_engine(self, registration: Registration, watcher: CommitWatcher) -> Engine:
         settings = self.settings
         storage = self._open_storage()
-        options = EngineOptions(
-            queues=self.queues,
-            functions=tuple(settings.registry.names),
-            slots=settings.max_jobs,
-            poll_delay=duration(settings.poll_delay),
-            shutdown_timeout=duration(settings.shutdown_timeout),
-        )
+        options = self._engine_options()
         engine = Engine(storage, registration, options, clock=self._clock, events=self._events, watcher=watcher)
         heartbeat = Heartbeat(registration, duration(settings.lease), engine.forget_held, self._clock)
         engine.keep_house(
@@ -193,6 +199,16 @@ class Worker:
         if self._must_stop:  # stop() came while we were starting
             engine.stop()
         return engine
+
+    def _engine_options(self) -> EngineOptions:
+        settings = self.settings
+        return EngineOptions(
+            queues=self.queues,
+            functions=tuple(settings.registry.names),
+            slots=settings.max_jobs,
+            poll_delay=duration(settings.poll_delay),
+            shutdown_timeout=duration(settings.shutdown_timeout),
+        )
 
     def _on_stuck(self, job: ClaimedJob) -> None:
         self._events.emit(JobStuck(job))

@@ -52,6 +52,7 @@ class EngineOptions(NamedTuple):
     slots: int
     poll_delay: float
     shutdown_timeout: float
+    claims_ahead: bool = True
 
 
 class Engine:
@@ -79,7 +80,7 @@ class Engine:
         self._quarantine: Optional[Executor] = None
         self._suspect: Optional[int] = None
         self._housekeeping = Housekeeping([])
-        self._ahead = Ahead(options.slots)
+        self._ahead = Ahead(options.slots if options.claims_ahead else 0)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
         self._warned: Set[str] = set()

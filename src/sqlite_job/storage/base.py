@@ -20,13 +20,13 @@ from sqlite_job.core.outcomes import (
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.arguments import ArgumentVerbs
 from sqlite_job.storage.interface import CancelRequest, Exchange, JobFilter, Peek, QueueCount, Wanted, WorkerRow
 from sqlite_job.storage.reading import job_info
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import failure, job, payload, result, suspect, tag, worker
 from sqlite_job.storage.statement import Row
-from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(Transacting):
+class SQLStorage(ArgumentVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     def exchange(self, worker_id: int, outcomes: Sequence[Outcome], wanted: Optional[Wanted], now: int) -> Exchange:
