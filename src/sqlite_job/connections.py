@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from datetime import datetime
 from typing import (
     Any,
@@ -174,7 +175,8 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        await asyncio.get_running_loop().run_in_executor(None, self._store, (new,))
+        # In a copy of this context: a job that is run inline knows by it what runs around it.
+        await asyncio.get_running_loop().run_in_executor(None, copy_context().run, self._store, (new,))
         return Job(new.id, self)
 
     def _store(self, new_jobs: Sequence[NewJob]) -> None:

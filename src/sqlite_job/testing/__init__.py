@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
     from sqlite_job.testing.clocks import FakeClock, fake_time
-    from sqlite_job.testing.draining import Drained, DrainLimitError, drain
+    from sqlite_job.testing.draining import Drained, drain
     from sqlite_job.testing.enqueued import EnqueuedJob, assert_enqueued, enqueued, refute_enqueued
     from sqlite_job.testing.inlining import inline
+    from sqlite_job.testing.workplace import TooManyJobsError
 
 __all__ = [
-    "DrainLimitError",
     "Drained",
     "EnqueuedJob",
     "FakeClock",
+    "TooManyJobsError",
     "assert_enqueued",
     "drain",
     "enqueued",
@@ -32,13 +33,13 @@ _MODULES = {
     "FakeClock": "clocks",
     "fake_time": "clocks",
     "Drained": "draining",
-    "DrainLimitError": "draining",
     "drain": "draining",
     "EnqueuedJob": "enqueued",
     "assert_enqueued": "enqueued",
     "enqueued": "enqueued",
     "refute_enqueued": "enqueued",
     "inline": "inlining",
+    "TooManyJobsError": "workplace",
 }
 
 

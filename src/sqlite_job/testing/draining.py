@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from sqlite_job.connections import SQLiteJob
 from sqlite_job.core.clock import to_datetime
-from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, SQLiteJobError
+from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError
 from sqlite_job.core.events import Events
 from sqlite_job.core.jobs import JobInfo
 from sqlite_job.core.states import JobStatus
@@ -18,13 +18,11 @@ from sqlite_job.core.tasks import is_whole
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.testing.clocks import FakeClock, fake_time, installed_clock
-from sqlite_job.testing.inline_worker import InlineWorker, Workplace
+from sqlite_job.testing.inline_worker import InlineWorker
+from sqlite_job.testing.workplace import Workplace
 from sqlite_job.worker import Worker
 
 Queues = Union[str, Sequence[str], None]
-
-_DEFAULT_QUEUE = "default"
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,6 @@ class Drained:
         return tuple(job for job in self.jobs if job.status is status)
 
 
-class DrainLimitError(SQLiteJobError):
-    """A drain ran `max_jobs` jobs, and more are ready: most likely jobs that enqueue jobs, without an end."""
-
-    def __init__(self, max_jobs: int, functions: Mapping[str, int]) -> None:
-        """Keep the limit, and how many jobs of each function ran."""
-        self.max_jobs = max_jobs
-        self.functions = functions
-        most = Counter(functions).most_common(_MOST_NAMED)
-        ran = ", ".join(f"{function} ({count:,})" for function, count in most)
-        super().__init__(
-            f"more than max_jobs={max_jobs:,} runs were needed, and there would be more: does a job enqueue itself, or "
-            f"snooze for ever? There ran, by function: {ran}. If so many are meant, raise max_jobs"
-        )
-
-
 def drain(
     settings_or_worker: Union[WorkerSettings, Worker],
     queues: Queues = None,
@@ -80,8 +63,9 @@ def drain(
 
     `queues`: one, several in strict order, or None for all of the database (a worker's own, if one is given).
     `include_scheduled`: also what is due later, next tries included; the time is moved on for each: that of the
-    `fake_time` block where there is one, else for the drain alone. Raises DrainLimitError after `max_jobs` runs; with
-    `raise_errors` the JobFailedError of the first job whose last try failed, once nothing is ready any more.
+    `fake_time` block where there is one, else for the drain alone. Raises TooManyJobsError when more than `max_jobs`
+    runs are needed, and with `raise_errors` the JobFailedError of the first job whose last try failed, once nothing is
+    ready any more.
     """
     __tracebackhide__ = True
     refuse_while_loading()
@@ -94,8 +78,8 @@ def drain(
         queues = settings_or_worker.queues if queues is None else queues
     else:
         settings = check_settings(settings_or_worker, "drain")
-    with Workplace(settings) as workplace:
-        drainer = _Drainer(workplace, queues, max_jobs, events)
+    with Workplace(settings, max_jobs) as workplace:
+        drainer = _Drainer(workplace, queues, events)
         drainer.work_off()
         if include_scheduled:
             drainer.work_off_scheduled()
@@ -109,14 +93,12 @@ def drain(
 class _Drainer:
     """One drain: a burst, and another one whenever there is a new queue, or the time was moved on."""
 
-    def __init__(self, workplace: Workplace, queues: Queues, max_jobs: int, events: Optional[Events]) -> None:
+    def __init__(self, workplace: Workplace, queues: Queues, events: Optional[Events]) -> None:
         self._workplace = workplace
         self._queues = (queues,) if isinstance(queues, str) else queues
-        self._max_jobs = max_jobs
         self._events = events
-        self._jobs = SQLiteJob(_DEFAULT_QUEUE, workplace.settings)
+        self._jobs = SQLiteJob("default", workplace.settings)
         self._runs = 0
-        self._functions: Counter[str] = Counter()
         self._ids: Dict[str, bool] = {}  # of the jobs that ran: whether the last try failed
 
     def work_off(self) -> None:
@@ -129,12 +111,14 @@ class _Drainer:
             self._burst(InlineWorker(queues, self._workplace, events=self._events, retries_at_once=False))
 
     def work_off_scheduled(self) -> None:
+        moved_to = None
         with _movable_time() as clock:
             while self._has_scheduled():
                 worker = InlineWorker(self._queues_now(), self._workplace, retries_at_once=False)
                 next_run_at = worker.next_run_at()
-                if next_run_at is None:
+                if next_run_at in (None, moved_to):  # it is due, and nothing could run it
                     return
+                moved_to = next_run_at
                 clock.move_to(max(clock.now(), to_datetime(next_run_at)))
                 self.work_off()
 
@@ -152,21 +136,15 @@ class _Drainer:
         return None
 
     def _queues_now(self) -> Tuple[str, ...]:
-        if self._queues is not None:
-            return tuple(self._queues)
-        return tuple(sorted({_DEFAULT_QUEUE, *self._workplace.queues()}))
+        return self._workplace.queues() if self._queues is None else tuple(self._queues)
 
     def _has_scheduled(self) -> bool:
-        counts = self._workplace.queues()
+        counts = self._workplace.inspector.queues()
         return any(counts.get(queue, {}).get(JobStatus.SCHEDULED) for queue in self._queues_now())
 
     def _burst(self, worker: InlineWorker) -> None:
-        self._runs += worker.burst(max(self._max_jobs - self._runs, 1))
-        for run in worker.runs:
-            self._ids[run.job_id] = run.has_failed
-            self._functions[run.function] += 1
-        if self._runs > self._max_jobs:
-            raise DrainLimitError(self._max_jobs, self._functions)
+        self._runs += worker.burst()
+        self._ids.update((run.job_id, run.has_failed) for run in worker.runs)
 
 
 @contextlib.contextmanager

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import threading
 from collections import deque
 from functools import partial
-from typing import Any, Awaitable, Callable, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from sqlite_job.core.context import State
-from sqlite_job.core.errors import JobFailedError
 from sqlite_job.core.events import Event, Events, JobsSettled
-from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo
+from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Failed, FailureReport, Outcome, Retried, Returned
 from sqlite_job.core.stopping import Stop, StopCause, StopRequested
 from sqlite_job.engine.engine import Engine, EngineOptions
 from sqlite_job.engine.executors import Report
-from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.runner import Runner
-from sqlite_job.inspection import Inspector
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
+from sqlite_job.testing.workplace import TooManyJobsError, Workplace
 from sqlite_job.wiring import make_runner
 from sqlite_job.worker import Worker
 
 # What belongs to the job that raises it. Anything else is for whoever runs the test: Ctrl-C, pytest.fail, pytest.exit.
 _OF_JOBS = (Exception, SystemExit, asyncio.CancelledError, StopRequested, GeneratorExit)
-
-_is_in_coroutine: contextvars.ContextVar[bool] = contextvars.ContextVar("sqlite_job_in_coroutine", default=False)
 
 
 class Run(NamedTuple):
@@ -39,47 +34,6 @@ class Run(NamedTuple):
     job_id: str
     function: str
     has_failed: bool
-
-
-class Workplace:
-    """What the jobs of one block share: the worker's state and hooks, an event loop, and what the jobs raised."""
-
-    def __init__(self, settings: WorkerSettings) -> None:
-        """Prepare for jobs of these settings; nothing is called before the block is entered."""
-        self.settings = settings
-        self.loop = _LoopBeside()
-        self.hooks = Hooks(settings.hooks, lambda: self.loop)
-        self.errors: Dict[str, BaseException] = {}
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Workplace:  # noqa: PYI034 - Self is not in the typing of 3.8; nobody derives from it
-        """Call `on_startup`."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self.loop.close)
-            self.hooks.call("on_startup")
-            stack.callback(self.hooks.call, "on_shutdown")
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Call `on_shutdown`, and end the loop."""
-        self._stack.close()
-
-    def queues(self) -> Dict[str, Dict[str, int]]:
-        """Return how many jobs each queue has in each status."""
-        return {
-            queue: {status.value: count for status, count in counts.items()}
-            for queue, counts in Inspector(self.settings.location).queues().items()
-        }
-
-    def error_of(self, job: JobInfo, failures: Sequence[JobFailure]) -> JobFailedError:
-        """Return what to raise for a job whose last try failed, caused by what that try raised."""
-        if not failures:
-            return JobFailedError(job.id, "Unknown", job.error or "", "")
-        last = failures[-1]
-        error = JobFailedError(job.id, last.error_type, last.message, last.traceback)
-        error.__cause__ = self.errors.get(job.id)
-        return error
 
 
 class InlineWorker(Worker):
@@ -101,12 +55,9 @@ class InlineWorker(Worker):
         self.runs: List[Run] = []
         self.subscribe(self._note)
 
-    def burst(self, max_jobs: Optional[int] = None) -> int:
-        """Run jobs until none is ready, and return how many ran; with `max_jobs` end after so many, or one more.
-
-        It is one more if and only if another one was ready.
-        """
-        return self._serve(burst=True, max_jobs=max_jobs)
+    def burst(self) -> int:
+        """Run jobs until none is ready, and return how many ran; raises TooManyJobsError."""
+        return self._serve(burst=True)
 
     def next_run_at(self) -> Optional[int]:
         """Return the earliest time for which a job is scheduled, in any queue."""
@@ -173,17 +124,21 @@ class _InThisThread:
         self._tasks = settings.registry.tasks
         self._report = report
         self._loop = workplace.loop
+        self._count = workplace.count
         self._errors: Mapping[str, BaseException] = workplace.errors
         self._waiting: Deque[ClaimedJob] = deque()
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Run jobs; raises what a job raised that is not for its worker, after the job is reported."""
+        """Run jobs; raises what a job raised that is not for its worker, after the job is reported.
+
+        So does the limit to how many may run: it ends everything up to whoever made the first of these jobs run.
+        """
         self._waiting.extend(jobs)
         while self._waiting:
             job = self._waiting.popleft()
             self._report(self._run(job))
             error = self._errors.get(job.id)
-            if error is not None and not isinstance(error, _OF_JOBS):
+            if error is not None and (isinstance(error, TooManyJobsError) or not isinstance(error, _OF_JOBS)):
                 raise error
 
     def take_back(self) -> List[ClaimedJob]:
@@ -205,11 +160,12 @@ class _InThisThread:
 
     def _run(self, job: ClaimedJob) -> Outcome:
         try:
+            self._count(job.function)
             if self._tasks[job.function].is_coroutine:
                 return self._loop.run(self._runner.run_async(job, Stop()))  # type: ignore[no-any-return]
-            return _call_without_loop(partial(self._runner.run, job, Stop()))
+            return self._loop.call_outside(partial(self._runner.run, job, Stop()))
         except BaseException:
-            # Ctrl-C while the job ran in another thread: it is not waited for.
+            # One too many, or Ctrl-C while it ran in another thread: it is not waited for.
             self._report(Returned(job.seq, job.claim_number))
             raise
 
@@ -226,56 +182,3 @@ class _NotingRunner(Runner):
     ) -> Outcome:
         self._errors[job.id] = error
         return super()._retried_or_failed(job, ended, error, report)
-
-
-class _LoopBeside:
-    """An event loop in a thread of its own, made when first needed.
-
-    A coroutine that makes a job run, by `enqueue` or `drain`, blocks its loop meanwhile: that job gets another one.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: Optional[EventLoopThread] = None
-
-    def run(self, awaitable: Awaitable[Any]) -> Any:
-        """Await something, and return its value."""
-        if _is_in_coroutine.get():
-            other = EventLoopThread()
-            try:
-                return other.run(awaitable)
-            finally:
-                other.close()
-        with self._lock:
-            self._thread = self._thread or EventLoopThread()
-        return self._thread.run(_marked(awaitable))
-
-    def close(self) -> None:
-        """End the thread, if there is one."""
-        if self._thread is not None:
-            self._thread.close()
-
-
-async def _marked(awaitable: Awaitable[Any]) -> Any:
-    _is_in_coroutine.set(True)
-    return await awaitable
-
-
-def _call_without_loop(work: Callable[[], Outcome]) -> Outcome:
-    """Call `work` here, or in another thread when this one runs an event loop: a job may call asyncio.run."""
-    if not _runs_loop():
-        return work()
-    outcomes: List[Outcome] = []
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=lambda: outcomes.append(context.run(work)), name="sqlite-job-inline", daemon=True)
-    thread.start()
-    thread.join()
-    return outcomes[0]
-
-
-def _runs_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

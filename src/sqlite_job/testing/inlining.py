@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 from contextlib import suppress
 from typing import Callable, Iterator, Optional, Sequence
 
@@ -11,12 +12,18 @@ from sqlite_job.connections import SQLiteJob
 from sqlite_job.core.errors import JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.states import JobStatus
-from sqlite_job.inspection import Inspector
 from sqlite_job.settings import WorkerSettings, check_settings
-from sqlite_job.testing.inline_worker import InlineWorker, Workplace
+from sqlite_job.testing.inline_worker import InlineWorker
+from sqlite_job.testing.workplace import Workplace
 
 # How long to wait for a commit about a job that another thread runs, before looking what became of it.
 _LOOK_SECONDS = 0.05
+
+# What one `enqueue` may make run, and how deep: a job that enqueues has the other one run inside of its own call.
+_MOST_JOBS = 1_000
+_MOST_NESTED = 20
+
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("sqlite_job_inline_depth", default=0)
 
 
 @contextlib.contextmanager
@@ -29,7 +36,9 @@ def inline(settings: WorkerSettings, *, raise_errors: bool = False) -> Iterator[
     out of `enqueue`, else out of `result()`. Yields a SQLiteJob for the queue "default".
     """
     checked = check_settings(settings, "inline")
-    with Workplace(checked) as workplace, _listening(_Inline(workplace, raise_errors=raise_errors), checked.location):
+    with Workplace(checked, _MOST_JOBS) as workplace, _listening(
+        _Inline(workplace, raise_errors=raise_errors), checked.location
+    ):
         yield SQLiteJob("default", checked)
 
 
@@ -39,11 +48,20 @@ class _Inline:
     def __init__(self, workplace: Workplace, *, raise_errors: bool) -> None:
         self._workplace = workplace
         self._raise_errors = raise_errors
-        self._inspector = Inspector(workplace.settings.location)
+        self._inspector = workplace.inspector
 
     def __call__(self, new_jobs: Sequence[NewJob]) -> None:
         __tracebackhide__ = True
-        InlineWorker(sorted(self._workplace.queues()), self._workplace, retries_at_once=True).burst()
+        depth = _depth.get()
+        if depth == 0:
+            self._workplace.count_anew()
+        if depth == _MOST_NESTED:
+            raise self._workplace.give_up(f"jobs enqueued jobs inside of one another {depth} deep")
+        token = _depth.set(depth + 1)
+        try:
+            InlineWorker(self._workplace.queues(), self._workplace, retries_at_once=True).burst()
+        finally:
+            _depth.reset(token)
         for new in new_jobs:
             if not new.has_own_id:  # else it may be an older job: perhaps the very one that enqueues here
                 self._wait_for_others(new.id)

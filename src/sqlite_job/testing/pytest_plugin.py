@@ -56,7 +56,7 @@ def sqlite_job_settings(request: pytest.FixtureRequest, sqlite_job_database: Pat
     try:
         return load_settings(name, str(sqlite_job_database))
     except Failure as failure:
-        raise pytest.UsageError(f"sqlite_job_settings: {failure}") from None
+        pytest.fail(f"sqlite_job_settings: {failure}", pytrace=False)
 
 
 @pytest.fixture
@@ -115,5 +115,5 @@ def _made(settings: Any, database: Path) -> Optional[WorkerSettings]:
 
 def _needed(settings: Optional[WorkerSettings], fixture: str) -> WorkerSettings:
     if settings is None:
-        raise pytest.UsageError(_NO_SETTINGS.format(fixture=fixture))
+        pytest.fail(_NO_SETTINGS.format(fixture=fixture), pytrace=False)
     return settings
