@@ -117,6 +117,7 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
         (job.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.STATUS, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
+        (payload.OF_JOB, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )

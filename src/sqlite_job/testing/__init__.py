@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
+    from sqlite_job.testing.assertions import EnqueuedJob, assert_enqueued, enqueued, refute_enqueued
     from sqlite_job.testing.clocks import FakeClock, fake_time
     from sqlite_job.testing.draining import Drained, drain
-    from sqlite_job.testing.enqueued import EnqueuedJob, assert_enqueued, enqueued, refute_enqueued
     from sqlite_job.testing.inlining import inline
     from sqlite_job.testing.workplace import TooManyJobsError
 
@@ -34,10 +34,10 @@ _MODULES = {
     "fake_time": "clocks",
     "Drained": "draining",
     "drain": "draining",
-    "EnqueuedJob": "enqueued",
-    "assert_enqueued": "enqueued",
-    "enqueued": "enqueued",
-    "refute_enqueued": "enqueued",
+    "EnqueuedJob": "assertions",
+    "assert_enqueued": "assertions",
+    "enqueued": "assertions",
+    "refute_enqueued": "assertions",
     "inline": "inlining",
     "TooManyJobsError": "workplace",
 }

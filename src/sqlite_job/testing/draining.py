@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from sqlite_job.connections import SQLiteJob
 from sqlite_job.core.clock import to_datetime
@@ -95,20 +95,18 @@ class _Drainer:
 
     def __init__(self, workplace: Workplace, queues: Queues, events: Optional[Events]) -> None:
         self._workplace = workplace
-        self._queues = (queues,) if isinstance(queues, str) else queues
+        self._queues = None if queues is None else (queues,) if isinstance(queues, str) else tuple(queues)
         self._events = events
         self._jobs = SQLiteJob("default", workplace.settings)
         self._runs = 0
         self._ids: Dict[str, bool] = {}  # of the jobs that ran: whether the last try failed
 
     def work_off(self) -> None:
-        served: Set[str] = set()
-        while True:
-            queues = self._queues_now()
-            if served.issuperset(queues):
-                return
-            served = set(queues)
+        served: Optional[Tuple[str, ...]] = None
+        queues = self._queues_now()
+        while queues != served:  # a job may have enqueued to a queue that was not there before
             self._burst(InlineWorker(queues, self._workplace, events=self._events, retries_at_once=False))
+            served, queues = queues, self._queues_now()
 
     def work_off_scheduled(self) -> None:
         moved_to = None
@@ -136,7 +134,7 @@ class _Drainer:
         return None
 
     def _queues_now(self) -> Tuple[str, ...]:
-        return self._workplace.queues() if self._queues is None else tuple(self._queues)
+        return self._workplace.queues() if self._queues is None else self._queues
 
     def _has_scheduled(self) -> bool:
         counts = self._workplace.inspector.queues()

@@ -14,7 +14,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.core.tasks import Task
 
 if TYPE_CHECKING:
-    from sqlite_job.testing.enqueued import EnqueuedJob
+    from sqlite_job.testing.assertions import EnqueuedJob
 
 Delay = Union[Seconds, Tuple[Seconds, Seconds]]
 Arguments = Tuple[Tuple[Any, ...], Mapping[str, Any]]

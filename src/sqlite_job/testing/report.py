@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Sequence
 from sqlite_job.core.errors import DecodeError
 
 if TYPE_CHECKING:
-    from sqlite_job.testing.enqueued import EnqueuedJob
+    from sqlite_job.testing.assertions import EnqueuedJob
     from sqlite_job.testing.expectation import Expectation
 
 # What fits on a screen; the nearest stand first.

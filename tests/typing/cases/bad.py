@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlite_job import SQLiteJob, call, current_job, task
+from sqlite_job.testing import FakeClock, assert_enqueued, drain
 
 jobs = SQLiteJob("default")
 
@@ -72,3 +73,12 @@ def wrong_results() -> None:
 
 async def wrong_results_in_a_coroutine() -> None:
     text: str = await (await jobs.aenqueue(add_numbers, 1)).aresult()  # E: an int is no str
+
+
+def wrong_uses_of_the_helpers_for_tests() -> None:
+    assert_enqueued(jobs, call(add_numbers, "x"))  # E: a str is no int
+    assert_enqueued(jobs, add_numbers, 1)  # E: arguments belong into call()
+    assert_enqueued(jobs, add_numbers, b=2)  # E: arguments belong into call()
+    assert_enqueued(jobs, add_numbers, delay="soon")  # E: no time
+    drain(jobs)  # E: neither settings nor a worker
+    FakeClock("2030-01-01")  # E: no datetime
