@@ -430,7 +430,7 @@ KEEPS = [
     (telemetry_imports, "worker.py", "from sqlite_job.telemetry import sentences"),
     (telemetry_imports, "telemetry/metrics.py", "from . import sentences"),
     (helper_imports, "__init__.py", "from sqlite_job.testing.failpoints import install"),
-    (helper_imports, "testing/draining.py", "from sqlite_job.worker import Worker\\nfrom . import clocks"),
+    (helper_imports, "testing/draining.py", "from sqlite_job.worker import Worker\nfrom . import clocks"),
     (helper_imports, "testing/failpoints.py", "from sqlite_job.storage import sqlite_connection"),
     (helper_imports, "testing/inline_worker.py", "from sqlite_job.storage.interface import Wanted"),
     (status_writes, "storage/sql/job.py", "from sqlalchemy import update\nupdate(job).values(status='running')"),
