@@ -21,6 +21,7 @@ from sqlite_job.engine.housekeeping.heartbeat import Heartbeat
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
+from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
@@ -127,6 +128,7 @@ class Worker:
             loop = _LoopOnDemand()
             stack.callback(loop.close)  # first in, so last out: on_shutdown may need it
             hooks = self._start_hooks(loop, stack)
+            runner = self._make_runner(hooks)
             registration = Registration(
                 storage,
                 self.queues,
@@ -136,7 +138,7 @@ class Worker:
             )
             stack.callback(registration.end)
             engine = self._make_engine(registration, watcher)
-            self._assign_executors(engine, hooks, loop, stack)
+            self._assign_executors(engine, runner, loop, stack)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             started()
@@ -153,12 +155,15 @@ class Worker:
         stack.callback(hooks.call, "on_shutdown")
         return hooks
 
+    def _make_runner(self, hooks: Hooks) -> Runner:
+        return make_runner(self.settings, hooks, self._clock)
+
     def _assign_executors(
-        self, engine: Engine, hooks: Hooks, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack
+        self, engine: Engine, runner: Runner, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack
     ) -> None:
         executors = Executors(
             self.settings,
-            make_runner(self.settings, hooks, self._clock),
+            runner,
             engine.outbox.put,
             self._clock,
             stack=stack,

@@ -9,7 +9,6 @@ from collections import deque
 from functools import partial
 from typing import Any, Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from sqlite_job.core.context import State
 from sqlite_job.core.events import Event, Events, JobsSettled
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Failed, FailureReport, Outcome, Retried, Returned
@@ -78,10 +77,11 @@ class InlineWorker(Worker):
         del loop, stack  # the workplace has started them, and will end them
         return self._workplace.hooks
 
-    def _assign_executors(self, engine: Engine, hooks: Hooks, loop: object, stack: contextlib.ExitStack) -> None:
+    def _make_runner(self, hooks: Hooks) -> Runner:
+        return make_runner(self.settings, hooks, self._clock, partial(_NotingRunner, self._workplace.errors))
+
+    def _assign_executors(self, engine: Engine, runner: Runner, loop: object, stack: contextlib.ExitStack) -> None:
         del loop, stack
-        kind = partial(_NotingRunner, self._workplace.errors)
-        runner = make_runner(self.settings, hooks, self._clock, kind)
         report = self._without_waiting(engine.outbox.put) if self._retries_at_once else engine.outbox.put
         engine.assign(_InThisThread(runner, self.settings, report, self._workplace))
 
@@ -173,8 +173,8 @@ class _InThisThread:
 class _NotingRunner(Runner):
     """A runner that keeps what jobs raise, besides the texts that are stored."""
 
-    def __init__(self, errors: Dict[str, BaseException], *parts: Any, state: State, **more: Any) -> None:
-        super().__init__(*parts, state=state, **more)
+    def __init__(self, errors: Dict[str, BaseException], *parts: Any, **more: Any) -> None:
+        super().__init__(*parts, **more)
         self._errors = errors
 
     def _retried_or_failed(
