@@ -105,9 +105,10 @@ class SqliteStorage(SQLStorage):
         """Close all connections; the next use opens new ones."""
         with self._opening:
             gate, self._gate = self._gate, None
+            if gate is not None:
+                # Before anybody opens the next gate: who is inside that one would use what is closed here.
+                gate.close(self._close_connections)
         self._hub.stop()
-        if gate is not None:
-            gate.close(self._close_connections)
 
     def __del__(self) -> None:
         """Close what nobody holds any more.
