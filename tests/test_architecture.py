@@ -20,6 +20,7 @@ DOORS = {"connections", "operations", "schedules", "settings", "worker", "inspec
 INNER_ROOMS = {"core", "storage", "engine", "workflows", "telemetry", "testing"}
 ROOT = "the package root"  # which imports all doors
 STANDARD: Set[str] = set(getattr(sys, "stdlib_module_names", ()))
+FAILPOINTS = "sqlite_job.testing.failpoints.install"  # imported where an environment variable asks for them
 BACKPORTS = {"backports", "typing_extensions"}
 TIME = {
     *("time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.sleep"),
@@ -99,6 +100,10 @@ def test_cli_dashboard_and_contrib_never_import_storage_or_engine() -> None:
 
 def test_only_the_worker_imports_telemetry() -> None:
     hold(telemetry_imports)
+
+
+def test_the_helpers_for_tests_use_the_doors_and_nobody_imports_them() -> None:
+    hold(helper_imports)
 
 
 def test_only_storage_sql_writes_a_status() -> None:
@@ -191,6 +196,18 @@ def telemetry_imports(module: Module) -> Broken:
         for found in module.imports:
             if room_of(found.target) == "telemetry":
                 yield found.line, f"imports {found.target}; emit an event, and let worker.py subscribe telemetry to it"
+
+
+def helper_imports(module: Module) -> Broken:
+    """Find who ships test code, and helpers that know more of storage than its contract; failpoints break into it."""
+    if module.path == "testing/failpoints.py":
+        return
+    for found in module.imports:
+        room, is_contract = room_of(found.target), found.target.split(".")[2:3] == ["interface"]
+        if module.room == "testing" and room == "storage" and not is_contract:
+            yield found.line, f"testing imports {found.target}; use SQLiteJob, Worker, Inspector or storage.interface"
+        if module.room != "testing" and room == "testing" and found.target != FAILPOINTS:
+            yield found.line, f"imports {found.target}; give it a seam, and let sqlite_job.testing set it"
 
 
 def status_writes(module: Module) -> Broken:
@@ -372,6 +389,9 @@ BREAKS = [
     (edge_imports, "contrib/django/models.py", "from ...engine import engine"),
     (telemetry_imports, "engine/engine.py", "from sqlite_job.telemetry import sentences"),
     (telemetry_imports, "connections.py", "from . import telemetry"),
+    (helper_imports, "connections.py", "from sqlite_job.testing import inline"),
+    (helper_imports, "__init__.py", "def f():\n    from sqlite_job.testing.draining import drain"),
+    (helper_imports, "testing/draining.py", "from sqlite_job.storage.opening import open_storage"),
     (status_writes, "storage/base.py", "from sqlalchemy import update\nupdate(job)"),
     (status_writes, "storage/base.py", "import sqlalchemy as sa\nsa.dialects.sqlite.insert(job)"),
     (status_writes, "storage/base.py", "job.update().where(job.c.seq == 1)"),
@@ -413,6 +433,10 @@ KEEPS = [
     (edge_imports, "cli/main.py", "from sqlite_job import Worker\nfrom sqlite_job.inspection import Inspector"),
     (telemetry_imports, "worker.py", "from sqlite_job.telemetry import sentences"),
     (telemetry_imports, "telemetry/metrics.py", "from . import sentences"),
+    (helper_imports, "__init__.py", "from sqlite_job.testing.failpoints import install"),
+    (helper_imports, "testing/draining.py", "from sqlite_job.worker import Worker\nfrom . import clocks"),
+    (helper_imports, "testing/failpoints.py", "from sqlite_job.storage import sqlite_connection"),
+    (helper_imports, "testing/inline_worker.py", "from sqlite_job.storage.interface import Wanted"),
     (status_writes, "storage/sql/job.py", "from sqlalchemy import update\nupdate(job).values(status='running')"),
     (status_writes, "storage/base.py", "seen.update(status=1)\ncounts.values()\nrows.insert(0, row)"),
     (status_writes, "storage/base.py", "text('UPDATE job SET tries = 1 WHERE status = :status')"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from datetime import datetime
 from typing import (
     TYPE_CHECKING,
@@ -63,6 +64,10 @@ T = TypeVar("T")
 
 _clock = SystemClock()
 _make_id = IdMaker(_clock.now)
+
+# Called after each commit of new jobs with the database and the jobs, while a test runs them inline
+# (`sqlite_job.testing`).
+after_enqueue: Optional[Callable[[str, Sequence[NewJob]], None]] = None
 
 
 class SQLiteJob(Operations):
@@ -177,7 +182,7 @@ class SQLiteJob(Operations):
         DatabaseError; then nothing was written.
         """
         new = self._new_job(function, args, kwargs)
-        existing = self._storage.enqueue((new,))
+        existing = self._store((new,))
         return Job(existing.get(new.id, new.id) if existing else new.id, self)
 
     def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
@@ -186,7 +191,7 @@ class SQLiteJob(Operations):
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
         new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
-        existing = self._storage.enqueue(new_jobs) if new_jobs else {}
+        existing = self._store(new_jobs) if new_jobs else {}
         return [Job(existing.get(new.id, new.id), self) for new in new_jobs]
 
     @overload
@@ -203,7 +208,9 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        existing = await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+        # In a copy of this context: a job that is run inline knows by it what runs around it.
+        store = copy_context().run
+        existing = await asyncio.get_running_loop().run_in_executor(None, store, self._store, (new,))
         return Job(existing.get(new.id, new.id), self)
 
     @property
@@ -220,6 +227,12 @@ class SQLiteJob(Operations):
             timezone=self._timezone,
             job=self.job,
         )
+
+    def _store(self, new_jobs: Sequence[NewJob]) -> Mapping[str, str]:
+        existing = self._storage.enqueue(new_jobs)
+        if after_enqueue is not None:
+            after_enqueue(self._database, new_jobs)
+        return existing
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry

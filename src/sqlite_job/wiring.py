@@ -39,9 +39,15 @@ _logger = logging.getLogger("sqlite_job")
 Stuck = Callable[[ClaimedJob], None]
 
 
-def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock, notebook: Notebook) -> Runner:
+def make_runner(
+    settings: WorkerSettings,
+    hooks: Hooks,
+    clock: Clock,
+    notebook: Notebook,
+    kind: Callable[..., Runner] = Runner,
+) -> Runner:
     """Return what runs the jobs of these settings."""
-    return Runner(
+    return kind(
         _with_middleware(settings),
         settings.codecs,
         clock,

@@ -37,6 +37,7 @@ from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
+from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
@@ -172,15 +173,13 @@ class Worker:
         storage = self._open_storage()
         with contextlib.ExitStack() as stack:
             stack.callback(self._reset)
-            watcher = storage.watch()
+            watcher = self._watch(storage)
             stack.callback(watcher.close)
             loop = _LoopOnDemand()
             stack.callback(loop.close)  # first in, so last out: on_shutdown may need it
-            hooks = Hooks(self.settings.hooks, loop)
-            hooks.call("on_startup")
-            stack.callback(hooks.call, "on_shutdown")
+            hooks = self._start_hooks(loop, stack)
             notebook = Notebook(watcher.interrupt, self._clock)
-            runner = make_runner(self.settings, hooks, self._clock, notebook)
+            runner = self._make_runner(hooks, notebook)
             self._report_failures(make_failure_reporter(self.settings, hooks, runner, storage), stack)
             registration = Registration(
                 storage,
@@ -191,17 +190,7 @@ class Worker:
             )
             stack.callback(registration.end)
             engine = self._make_engine(registration, watcher, notebook)
-            executors = Executors(
-                self.settings,
-                runner,
-                engine.outbox.put,
-                self._clock,
-                stack=stack,
-                loop=loop,
-                on_stuck=self._on_stuck,
-                on_notes=notebook.put,
-            )
-            engine.assign(executors.main, executors.quarantine)
+            self._assign_executors(engine, runner, loop, stack)
             self._sync_schedules(storage)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
@@ -217,6 +206,33 @@ class Worker:
             stack.callback(reporter.close, duration(self.settings.shutdown_timeout))
             stack.callback(self._events.subscribe(reporter))
 
+    def _watch(self, storage: Storage) -> CommitWatcher:
+        return storage.watch()
+
+    def _start_hooks(self, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack) -> Hooks:
+        hooks = Hooks(self.settings.hooks, loop)
+        hooks.call("on_startup")
+        stack.callback(hooks.call, "on_shutdown")
+        return hooks
+
+    def _make_runner(self, hooks: Hooks, notebook: Notebook) -> Runner:
+        return make_runner(self.settings, hooks, self._clock, notebook)
+
+    def _assign_executors(
+        self, engine: Engine, runner: Runner, loop: Callable[[], EventLoopThread], stack: contextlib.ExitStack
+    ) -> None:
+        executors = Executors(
+            self.settings,
+            runner,
+            engine.outbox.put,
+            self._clock,
+            stack=stack,
+            loop=loop,
+            on_stuck=self._on_stuck,
+            on_notes=engine.notebook.put,
+        )
+        engine.assign(executors.main, executors.quarantine)
+
     def _reset(self) -> None:
         """Make it ready for another run."""
         self._engine = None
@@ -230,16 +246,7 @@ class Worker:
     def _make_engine(self, registration: Registration, watcher: CommitWatcher, notebook: Notebook) -> Engine:
         settings = self.settings
         storage = self._open_storage()
-        options = EngineOptions(
-            queues=self.queues,
-            functions=tuple(settings.registry.names),
-            slots=settings.max_jobs,
-            poll_delay=duration(settings.poll_delay),
-            shutdown_timeout=duration(settings.shutdown_timeout),
-            limited=settings.registry.limited,
-            # Of one queue there is nothing to share out.
-            weights=self.weights if len(self.queues) > 1 else None,
-        )
+        options = self._engine_options()
         engine = Engine(
             storage,
             registration,
@@ -287,6 +294,19 @@ class Worker:
         synced = storage.sync_schedules(origin, self.settings.schedules, self._clock.now())
         if any(synced):
             self._events.emit(SchedulesSynced(origin, synced))
+
+    def _engine_options(self) -> EngineOptions:
+        settings = self.settings
+        return EngineOptions(
+            queues=self.queues,
+            functions=tuple(settings.registry.names),
+            slots=settings.max_jobs,
+            poll_delay=duration(settings.poll_delay),
+            shutdown_timeout=duration(settings.shutdown_timeout),
+            limited=settings.registry.limited,
+            # Of one queue there is nothing to share out.
+            weights=self.weights if len(self.queues) > 1 else None,
+        )
 
     def _on_stuck(self, job: ClaimedJob) -> None:
         self._events.emit(JobStuck(job))

@@ -21,10 +21,12 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "sqlite_job.testing.pytest_plugin"
 ANOTHER_TERMINAL = "another terminal"
 
 # Long enough for a machine that is busy with other tests; nothing waits that long when all is well.
@@ -187,10 +189,22 @@ def run(command: Any, folder: Path) -> str:
 
 
 def environment() -> Dict[str, str]:
-    """Return a reader's environment: this interpreter is `python`, warnings are errors, and nothing else is special."""
+    """Return a reader's environment: this interpreter is `python`, warnings are errors, and nothing else is special.
+
+    The fixtures for pytest are there, as they are where the package is installed with its entry points.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COLUMNS", "LINES"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
+    plugins = {} if has_plugin() else {"PYTEST_PLUGINS": PLUGIN}
+    return {**kept, **plugins, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
+
+
+def has_plugin() -> bool:
+    """Whether the package is installed, and not since before it had the plugin: pytest refuses one loaded twice."""
+    try:
+        return any(entry.value == PLUGIN for entry in metadata.distribution("sqlite-job").entry_points)
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def check_output(shown: str, printed: str) -> None:

@@ -97,6 +97,18 @@ It logged: WARNING row 2 is empty
 It logged: WARNING all is imported
 Found by its customer: True
 """,
+    "12_testing": """\
+No such job was enqueued: charge('A-1', 30)
+<BLANKLINE>
+2 jobs were enqueued, nearest first:
+  charge('A-1', amount=20)  <- other arguments
+  remind('A-1')  <- another function
+First try: ConnectionError: the bank is busy
+Second try: A-1: 20 charged at 12:01
+Three days later: remind ran at 2030-02-03 12:01
+Inline: A-1: 20 charged on try 2
+Inline: ValueError: A-2 costs nothing
+""",
 }
 
 

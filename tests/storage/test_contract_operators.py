@@ -19,6 +19,17 @@ def test_what_is_unknown_is_none_or_an_error_with_the_id(storage):
             verb("no")
 
 
+def test_the_arguments_of_a_job_are_there_as_they_were_enqueued(storage):
+    storage.enqueue([new_job("a", function="work", codec="json", args=b"[[1],{}]"), new_job("b")])
+
+    assert storage.arguments("a") == ("work", "json", b"[[1],{}]")
+    settle(storage, completed(claim(storage)[0]))
+    assert storage.arguments("b").function == "add"
+    storage.delete("a")
+    assert storage.arguments("a") is None
+    assert storage.arguments("no") is None
+
+
 def test_a_deleted_job_leaves_no_row_behind(storage):
     storage.enqueue([new_job("a", tags='["t"]'), new_job("b")])
     a, _ = claim(storage)

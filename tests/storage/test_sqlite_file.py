@@ -318,3 +318,35 @@ input()
             process.stdin.write("\n")
             process.stdin.close()
             assert process.wait(20) == 0
+
+
+WRITE_WHILE_OTHERS_CLOSE = """
+import sys, threading
+from sqlite_job.storage.sqlite import SqliteStorage
+
+storage = SqliteStorage(sys.argv[1], "normal")
+is_over, written = threading.Event(), []
+
+def write():
+    while not is_over.is_set():
+        storage.heartbeat(1, 1, 1)
+        written.append(1)
+
+threads = [threading.Thread(target=write) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(200):
+    storage.close()
+is_over.set()
+for thread in threads:
+    thread.join()
+assert len(written) > 3, written
+"""
+
+
+def test_closing_never_takes_a_connection_from_under_a_writer(path):
+    # In a process of its own: SQLite's answer to a connection that is closed while in use is a crash.
+    run = subprocess.run(
+        [sys.executable, "-c", WRITE_WHILE_OTHERS_CLOSE, path], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")

@@ -130,6 +130,7 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (schedule.NEXT_AT, ('["add"]', 0), "INDEX sqlitejob_schedule_due (next_at>?)"),
         (schedule.SOONEST, ('["add"]',), "INDEX sqlitejob_schedule_due (next_at>?)"),
         (schedule.FIRE, (0, 0, "a", "a", 0), "INDEX sqlite_autoindex_sqlitejob_schedule_1 (name=?)"),
+        (payload.OF_JOB, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
         (payload.OF_CLAIMED, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.FINISHED, (0, 0, 1, 10), "USING INDEX sqlitejob_finished (finished_at>? AND finished_at<?)"),
         (job.ENDS, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),

@@ -160,6 +160,14 @@ class JobInfo:
     cursor: int
 
 
+class StoredArguments(NamedTuple):
+    """A job's function and its encoded arguments."""
+
+    function: str
+    codec: str
+    args: bytes
+
+
 class StoredResult(NamedTuple):
     """A job's function, its status and, once completed, its encoded result."""
 

@@ -60,6 +60,7 @@ class EngineOptions(NamedTuple):
     shutdown_timeout: float
     limited: Tuple[str, ...] = ()
     weights: Optional[Mapping[str, int]] = None
+    claims_ahead: bool = True
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -98,7 +99,7 @@ class Engine:
         self._quarantine: Optional[Executor] = None
         self._suspect: Optional[int] = None
         self.keep_house([])
-        self._ahead = Ahead(options.slots)
+        self._ahead = Ahead(options.slots if options.claims_ahead else 0)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
         self._paused: Tuple[str, ...] = ()

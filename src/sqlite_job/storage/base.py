@@ -22,6 +22,7 @@ from sqlite_job.core.outcomes import (
 )
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.admission import admit, find_holder, take_key
+from sqlite_job.storage.arguments import ArgumentVerbs
 from sqlite_job.storage.inserting import insert_jobs
 from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted, WorkerRow
 from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
@@ -62,7 +63,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(LookVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs):
+class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     # What decides between queues with weights.

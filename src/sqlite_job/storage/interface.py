@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
-from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
+from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredArguments, StoredResult
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
@@ -174,6 +174,10 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Prot
 
     def result(self, job_id: str) -> Optional[StoredResult]:
         """Return a job's status and encoded result, or None for an unknown job."""
+        ...
+
+    def arguments(self, job_id: str) -> Optional[StoredArguments]:
+        """Return a job's encoded arguments, or None for an unknown job, and for one whose payload is gone."""
         ...
 
     def failures(self, job_id: str) -> List[JobFailure]:

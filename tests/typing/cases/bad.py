@@ -16,6 +16,7 @@ from sqlite_job import (
     task,
 )
 from sqlite_job.events import JobsClaimed, JobsSettled
+from sqlite_job.testing import FakeClock, assert_enqueued, drain
 
 jobs = SQLiteJob("default")
 
@@ -118,3 +119,12 @@ def wrong_hooks(worker: Worker) -> None:
     worker.subscribe(count_settled)  # E: it takes one kind of event only
     worker.subscribe(count_settled, JobsClaimed)  # E: another kind of event
     SQLiteJob("default", middleware=[WrongMiddleware])  # E: a class is no instance
+
+
+def wrong_uses_of_the_helpers_for_tests() -> None:
+    assert_enqueued(jobs, call(add_numbers, "x"))  # E: a str is no int
+    assert_enqueued(jobs, add_numbers, 1)  # E: arguments belong into call()
+    assert_enqueued(jobs, add_numbers, b=2)  # E: arguments belong into call()
+    assert_enqueued(jobs, add_numbers, delay="soon")  # E: no time
+    drain(jobs)  # E: neither settings nor a worker
+    FakeClock("2030-01-01")  # E: no datetime

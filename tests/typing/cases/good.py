@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import Any, Awaitable, Callable, Dict, Generator, List, Mapping, Sequence, Tuple
 
 from typing_extensions import assert_type
@@ -14,6 +15,7 @@ from sqlite_job import (
     Job,
     JobContext,
     JobFailure,
+    JobInfo,
     Middleware,
     SQLiteJob,
     Worker,
@@ -23,6 +25,17 @@ from sqlite_job import (
     task,
 )
 from sqlite_job.events import ClaimedJob, Event, JobsSettled, Outcome
+from sqlite_job.testing import (
+    Drained,
+    EnqueuedJob,
+    FakeClock,
+    assert_enqueued,
+    drain,
+    enqueued,
+    fake_time,
+    inline,
+    refute_enqueued,
+)
 
 jobs = SQLiteJob("default")
 
@@ -175,3 +188,31 @@ def subscribe(worker: Worker) -> None:
     leave = worker.subscribe(count_settled, JobsSettled)
     leave()
     SQLiteJob("default", middleware=[Trace(), around])
+
+
+def work_off_in_a_test() -> None:
+    assert_type(drain(Settings()), Drained)
+    assert_type(drain(Worker("default", Settings()), ["a", "b"], include_scheduled=True), Drained)
+    assert_type(drain(Settings(), "default", max_jobs=10, raise_errors=True).jobs, Tuple[JobInfo, ...])
+    assert_type(drain(Settings()).runs, int)
+
+
+def look_at_what_was_enqueued() -> None:
+    assert_type(assert_enqueued(jobs, call(add_numbers, 1, b=2), queue="default", count=1), List[EnqueuedJob])
+    assert_type(enqueued("jobs.db", join_words, delay=(0, timedelta(minutes=1))), List[EnqueuedJob])
+    assert_type(enqueued(Settings())[0].args, Tuple[Any, ...])
+    refute_enqueued(jobs)
+    refute_enqueued(jobs, "fetch", tags=["a"], delay=60)
+
+
+def move_the_time() -> None:
+    with fake_time() as clock, fake_time(FakeClock(datetime(2030, 1, 1, tzinfo=timezone.utc))):
+        assert_type(clock, FakeClock)
+        assert_type(clock.advance(timedelta(days=3)), datetime)
+        assert_type(clock.advance(60), datetime)
+        assert_type(clock.now(), datetime)
+
+
+def run_at_once() -> None:
+    with inline(Settings(), raise_errors=True) as queue:
+        assert_type(queue.enqueue(add_numbers, 1), Job[int])

@@ -19,6 +19,14 @@ OF_CLAIMED = Statement(
     *names("seqs"),
 )
 
+# By the unique index on the id, and the primary key of the payload.
+OF_JOB = Statement(
+    select(job.c.function, payload.c.codec, payload.c.args)
+    .join_from(job, payload, job.c.seq == payload.c.seq)
+    .where(job.c.id == given("id")),
+    *names("id"),
+)
+
 # For an examination: whose job is gone.
 COUNT_ORPHANS = Statement(
     select(func.count()).select_from(payload).where(~exists(select(job.c.seq).where(job.c.seq == payload.c.seq)))
