@@ -12,6 +12,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
     Union,
@@ -37,7 +38,8 @@ from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.operations import Operations
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
-from sqlite_job.storage.opening import Database, locate
+from sqlite_job.storage.opening import Database, check_session, locate
+from sqlite_job.storage.shared_transactions import AnySession
 
 if sys.version_info >= (3, 10):
     from typing import ParamSpec
@@ -55,6 +57,9 @@ _make_id = IdMaker(_clock.now)
 
 class SQLiteJob(Operations):
     """A queue in a database: enqueue jobs, wait for them, look at them. Safe to share between threads."""
+
+    # Of a copy with a session, the door that its jobs' handles keep: they may outlive the session.
+    _outside: Optional[SQLiteJob] = None
 
     def __init__(
         self,
@@ -103,11 +108,14 @@ class SQLiteJob(Operations):
         timeout: Optional[Seconds] = None,
         tags: Iterable[str] = (),
         meta: Optional[Mapping[str, Any]] = None,
+        session: Optional[AnySession] = None,
     ) -> SQLiteJob:
         """Return a copy whose jobs have these options too: all keyword arguments of `enqueue` belong to the function.
 
         `priority`: higher is first. `delay`: seconds or timedelta. `run_at`: an aware datetime. `job_id`: an id of
         your own; enqueueing it again returns the existing job. `meta`: a dict of JSON values.
+        `session`: an SQLAlchemy Session or Connection, or a sqlite3.Connection, on the same database file: the jobs
+        exist if and only if its transaction commits.
         Raises InvalidOptionError or InvalidNameError.
         """
         copy = object.__new__(SQLiteJob)
@@ -122,8 +130,11 @@ class SQLiteJob(Operations):
             timeout=timeout,
             tags=tags,
             meta=meta,
+            session=None if session is None else check_session(session),
         )
         copy._options = self._options.with_changes(changes)
+        if session is not None:
+            copy._outside = self._outside or self
         return copy
 
     @overload
@@ -142,8 +153,8 @@ class SQLiteJob(Operations):
         was written.
         """
         new = self._new_job(function, args, kwargs)
-        self._storage.enqueue((new,))
-        return Job(new.id, self)
+        self._store((new,))
+        return Job(new.id, self._outside or self)
 
     def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
         """Store many calls, made by `call`, in one transaction: all or none; returns the jobs in order."""
@@ -152,8 +163,8 @@ class SQLiteJob(Operations):
             raise InvalidOptionError(message)
         new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
         if new_jobs:
-            self._storage.enqueue(new_jobs)
-        return [Job(new.id, self) for new in new_jobs]
+            self._store(new_jobs)
+        return [Job(new.id, self._outside or self) for new in new_jobs]
 
     @overload
     async def aenqueue(
@@ -169,8 +180,19 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
-        return Job(new.id, self)
+        session = self._options.session
+        if session is None:
+            await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+        else:
+            await self._storage.aenqueue_within(session, (new,))
+        return Job(new.id, self._outside or self)
+
+    def _store(self, new_jobs: Sequence[NewJob]) -> None:
+        session = self._options.session
+        if session is None:
+            self._storage.enqueue(new_jobs)
+        else:
+            self._storage.enqueue_within(session, new_jobs)
 
     def _take(self, settings: WorkerSettings) -> None:
         self._registry = settings.registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from functools import partial
 from typing import Callable, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
@@ -11,7 +12,9 @@ from sqlite_job.core.errors import SettingsError
 from sqlite_job.core.escaping import EscapedLines
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.retries import to_seconds
+from sqlite_job.core.stopping import Stop
 from sqlite_job.core.tasks import RegisteredTask
+from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.frames import Message
@@ -22,6 +25,7 @@ from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
+from sqlite_job.storage.opening import open_storage
 
 Stuck = Callable[[ClaimedJob], None]
 
@@ -36,6 +40,7 @@ def make_runner(settings: WorkerSettings, hooks: Hooks, clock: Clock) -> Runner:
         hooks=JobHooks(settings.hooks["on_job_start"], settings.hooks["on_job_end"]),
         options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
+        open_transaction=partial(_open_transaction, settings),
     )
 
 
@@ -124,6 +129,12 @@ class Executors:
         executor = self._make_processes(1, self._report)
         self._stack.callback(executor.close)
         return executor
+
+
+def _open_transaction(settings: WorkerSettings, stop: Stop) -> OpenTransaction:
+    # Opened by the first job that asks: a job process has no other use for the database.
+    storage = open_storage(settings.location, settings.durability, allow_network_fs=settings.allow_network_fs)
+    return storage.open_transaction(stop)
 
 
 def duration(value: object) -> float:

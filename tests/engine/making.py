@@ -78,7 +78,14 @@ class Bench:
         }
         codecs = Codecs(BUILT_IN["pickle"], BUILT_IN.values())
         runner = Runner(
-            tasks, codecs, self.clock, state=State(), hooks=JobHooks(), options=RunnerOptions(), run_on_loop=None
+            tasks,
+            codecs,
+            self.clock,
+            state=State(),
+            hooks=JobHooks(),
+            options=RunnerOptions(),
+            run_on_loop=None,
+            open_transaction=storage.open_transaction,
         )
         wishes = {"poll_delay": 5.0, "shutdown_timeout": 0.0, **options}
         self.registration = Registration(storage, queues, lease_seconds=30, clock=self.clock, events=events)

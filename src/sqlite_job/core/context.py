@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
 
-from sqlite_job.core.errors import NoCurrentJobError
+from sqlite_job.core.errors import NoCurrentJobError, TransactionStateError
 from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.stopping import Stop
+from sqlite_job.core.transactions import JobTransaction, OpenTransaction
 
 if TYPE_CHECKING:
     import logging
@@ -35,13 +37,23 @@ class State(dict):  # type: ignore[type-arg]
 class JobContext:
     """The running job, seen from inside."""
 
-    __slots__ = ("_job", "_max_tries", "state")
+    __slots__ = ("_job", "_max_tries", "_open_transaction", "_stop", "_transaction", "state")
 
-    def __init__(self, job: ClaimedJob, max_tries: int, state: State) -> None:
-        """Wrap a claimed job; texts are parsed only when asked for."""
+    def __init__(
+        self,
+        job: ClaimedJob,
+        max_tries: int,
+        state: State,
+        stop: Stop,
+        open_transaction: Callable[[Stop], OpenTransaction],
+    ) -> None:
+        """Wrap a claimed job; texts are parsed only when asked for, and a transaction is opened only then."""
         self._job = job
         self._max_tries = max_tries
         self.state = state
+        self._stop = stop
+        self._open_transaction: Optional[Callable[[Stop], OpenTransaction]] = open_transaction
+        self._transaction: Optional[JobTransaction] = None
 
     @property
     def id(self) -> str:
@@ -86,6 +98,19 @@ class JobContext:
         facts = {"job_id": self.id, "job_function": self.function, "job_queue": self.queue}
         return logging.LoggerAdapter(logging.getLogger("sqlite_job.job"), facts)
 
+    def transaction(self) -> JobTransaction:
+        """Return a block with an SQLAlchemy Session, whose writes are committed together with the job's completion.
+
+        Once in a try, and `async with` in a coroutine. From the block on until the function has returned it holds the
+        database's write lock, so return right after it. Raises TransactionStateError.
+        """
+        if self._transaction is not None:
+            raise TransactionStateError(f"job {self.id!r} has its transaction already: one in each try")
+        if self._open_transaction is None:
+            raise TransactionStateError(f"the try of job {self.id!r} has ended, and with it the time for a transaction")
+        self._transaction = JobTransaction(self._open_transaction, self._stop)
+        return self._transaction
+
     def __repr__(self) -> str:
         """Show what runs, and which try."""
         return f"<JobContext {self.id} {self.function} try {self.tries}>"
@@ -105,9 +130,25 @@ def enter_job(context: JobContext) -> Token[Optional[JobContext]]:
     return _current.set(context)
 
 
-def leave_job(token: Token[Optional[JobContext]]) -> None:
-    """Undo `enter_job`."""
+def leave_job(token: Token[Optional[JobContext]], context: JobContext) -> None:
+    """Undo `enter_job`, and end the try."""
     _current.reset(token)
+    end_try(context)
+
+
+def transaction_of(context: JobContext) -> Optional[JobTransaction]:
+    """Return the transaction that a job has asked for, if it has; for the runner."""
+    return context._transaction  # noqa: SLF001 - same module
+
+
+def end_try(context: JobContext) -> None:
+    """Roll back what the job's transaction did not commit, and allow none from now on; for the runner.
+
+    Nobody would end one that was opened later, by a thread that the job has left behind.
+    """
+    context._open_transaction = None  # noqa: SLF001 - same module
+    if context._transaction is not None:  # noqa: SLF001 - same module
+        context._transaction.close()  # noqa: SLF001 - same module
 
 
 def parse_tags(text: Optional[str]) -> Tuple[str, ...]:

@@ -16,7 +16,10 @@ from sqlite_job.core.tasks import is_whole
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Checked options of jobs to come; `delay` in microseconds, `tags` and `meta` as JSON, None: the task decides."""
+    """Checked options of jobs to come; `delay` in microseconds, `tags` and `meta` as JSON, None: the task decides.
+
+    `session` is whatever has the transaction that the jobs belong to.
+    """
 
     job_id: Optional[str] = None
     queue: Optional[str] = None
@@ -27,6 +30,7 @@ class JobOptions:
     timeout: Optional[int] = None
     tags: Optional[str] = None
     meta: Optional[str] = None
+    session: Any = None
 
     def with_changes(self, changes: JobOptions) -> JobOptions:
         """Return these options with those of `changes` that say something; a new time takes the place of an old one."""
@@ -52,6 +56,7 @@ def check_options(
     timeout: Optional[Seconds],
     tags: Iterable[str],
     meta: Optional[Mapping[str, Any]],
+    session: Any,
 ) -> JobOptions:
     """Return the options, or raise InvalidOptionError or InvalidNameError with the value and the mend."""
     if job_id is not None:
@@ -74,6 +79,7 @@ def check_options(
         timeout=None if timeout is None else _timeout(timeout),
         tags=_tags(tags),
         meta=None if meta is None else _meta(meta),
+        session=session,
     )
 
 

@@ -20,6 +20,15 @@ class Completed(NamedTuple):
     preview: Optional[str]
 
 
+class Committed(NamedTuple):
+    """The function returned, and its completion is on record already: it was committed in the job's own transaction."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+
+
 class FailureReport(NamedTuple):
     """What is kept of a try that did not succeed: bounded texts, never an exception object."""
 
@@ -88,4 +97,4 @@ class Returned(NamedTuple):
     claim_number: int
 
 
-Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Died, Returned]
+Outcome = Union[Completed, Committed, Failed, Retried, Snoozed, Cancelled, Died, Returned]

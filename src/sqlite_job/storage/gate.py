@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Callable, ContextManager, Iterator, Optional, Type
+from typing import Callable, ContextManager, Iterator, Optional, Set, Tuple, Type
 
 from sqlite_job.core.clock import pause
 from sqlite_job.core.errors import DatabaseBusyError
@@ -24,6 +24,10 @@ except ImportError:  # Windows: writers meet at SQLite's own lock alone
 
 # About two milliseconds; then a thread waits, and that costs a tenth of one.
 _QUICK_TRIES, _QUICK_PAUSE = 20, 0.0001
+
+
+# Threads whose job has a transaction open, with the turn at the gate, by the path of the database.
+owners: Set[Tuple[str, int]] = set()
 
 
 class GateClosedError(Exception):
@@ -112,6 +116,15 @@ class Gate:
         if not self._is_closed:
             self._is_closed = True
             os.close(self._descriptor)
+
+
+def refuse_to_wait_for_oneself(path: str) -> None:
+    """Raise DatabaseBusyError in a thread whose job has the turn, and would wait for its own end."""
+    if (path, threading.get_ident()) in owners:
+        raise DatabaseBusyError(
+            f"A job's transaction has the write lock of {path!r}, and this call in the same thread would wait for its "
+            f"end for ever: make it before the block, or enqueue within it by with_options(session=session)"
+        )
 
 
 @contextmanager

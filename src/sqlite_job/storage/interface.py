@@ -11,6 +11,7 @@ from typing import Callable, List, NamedTuple, Optional, Protocol, Sequence, Tup
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredResult
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
+from sqlite_job.storage.shared_transactions import SharedTransactions
 
 
 class Wanted(NamedTuple):
@@ -102,7 +103,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(Protocol):
+class Storage(SharedTransactions, Protocol):
     """One database of jobs."""
 
     @property
