@@ -44,15 +44,15 @@ class JobContext:
         job: ClaimedJob,
         max_tries: int,
         state: State,
-        stop: Stop,
-        open_transaction: Callable[[Stop], OpenTransaction],
+        stop: Optional[Stop] = None,
+        open_transaction: Optional[Callable[[Stop], OpenTransaction]] = None,
     ) -> None:
         """Wrap a claimed job; texts are parsed only when asked for, and a transaction is opened only then."""
         self._job = job
         self._max_tries = max_tries
         self.state = state
         self._stop = stop
-        self._open_transaction: Optional[Callable[[Stop], OpenTransaction]] = open_transaction
+        self._open_transaction = open_transaction
         self._transaction: Optional[JobTransaction] = None
 
     @property
@@ -106,7 +106,7 @@ class JobContext:
         """
         if self._transaction is not None:
             raise TransactionStateError(f"job {self.id!r} has its transaction already: one in each try")
-        if self._open_transaction is None:
+        if self._open_transaction is None or self._stop is None:
             raise TransactionStateError(f"the try of job {self.id!r} has ended, and with it the time for a transaction")
         self._transaction = JobTransaction(self._open_transaction, self._stop)
         return self._transaction
@@ -130,10 +130,9 @@ def enter_job(context: JobContext) -> Token[Optional[JobContext]]:
     return _current.set(context)
 
 
-def leave_job(token: Token[Optional[JobContext]], context: JobContext) -> None:
-    """Undo `enter_job`, and end the try."""
+def leave_job(token: Token[Optional[JobContext]]) -> None:
+    """Undo `enter_job`."""
     _current.reset(token)
-    end_try(context)
 
 
 def transaction_of(context: JobContext) -> Optional[JobTransaction]:

@@ -89,7 +89,8 @@ class Runner:
             outcome = self._not_completed(context, job, stop, started_at, error)
         if self._hooks.on_end is not None:
             self._end(self._hooks.on_end, context)
-        leave_job(token, context)
+        leave_job(token)
+        end_try(context)
         return outcome
 
     async def run_async(self, job: ClaimedJob, stop: Stop) -> Outcome:

@@ -62,6 +62,11 @@ def is_asynchronous(session: object) -> bool:
     return _is_of(session, "sqlalchemy.ext.asyncio", "AsyncSession", "AsyncConnection", "async_scoped_session")
 
 
+def present(session: Any) -> Any:
+    """Return the AsyncSession behind an async_scoped_session, or what is given."""
+    return session() if _is_of(session, "sqlalchemy.ext.asyncio", "async_scoped_session") else session
+
+
 def require_synchronous(session: object) -> None:
     """Raise InvalidOptionError for a session that has to be awaited."""
     if is_asynchronous(session):
@@ -109,28 +114,28 @@ def writing_in(joined: Joined, path: str, identity: Identity) -> Iterator[Transa
 
     After an error nothing of what was done in it remains, and all that was there before does.
     """
-    try:
-        cursor = joined.connection.cursor()
-        if isinstance(cursor, sqlite3.Cursor):
-            cursor.row_factory = None
-        _check_database(cursor, path, identity)
-        is_ours = _begin_if_none_is_open(joined.state, cursor, path)
-    except sqlite3.ProgrammingError as error:
-        # Closed, or used in a thread that is not its own.
-        raise InvalidOptionError(f"The session cannot be used here: {error}") from error
-    except sqlite3.Error as error:
-        raise translate(error, path) from error
-    try:
-        with _texts_as_str(joined.connection):
-            yield Transaction(cursor, _DIALECT)
-        cursor.execute(f"RELEASE {_SAVEPOINT}")
-    except BaseException as error:
-        _undo(joined.state, cursor, is_ours=is_ours)
-        if isinstance(error, sqlite3.Error):
+    with _texts_as_str(joined.connection):
+        try:
+            cursor = joined.connection.cursor()
+            if isinstance(cursor, sqlite3.Cursor):
+                cursor.row_factory = None
+            _check_database(cursor, path, identity)
+            is_ours = _begin_if_none_is_open(joined.state, cursor, path)
+        except sqlite3.ProgrammingError as error:
+            # Closed, or used in a thread that is not its own.
+            raise InvalidOptionError(f"The session cannot be used here: {error}") from error
+        except sqlite3.Error as error:
             raise translate(error, path) from error
-        raise
-    finally:
-        cursor.close()
+        try:
+            yield Transaction(cursor, _DIALECT)
+            cursor.execute(f"RELEASE {_SAVEPOINT}")
+        except BaseException as error:
+            _undo(joined.state, cursor, is_ours=is_ours)
+            if isinstance(error, sqlite3.Error):
+                raise translate(error, path) from error
+            raise
+        finally:
+            cursor.close()
 
 
 def refuse_to_prepare(error: DatabaseError, path: str) -> DatabaseBusyError:

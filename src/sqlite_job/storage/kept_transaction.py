@@ -47,7 +47,7 @@ class KeptTransaction:
     """An `OpenTransaction`; what is public belongs to the thread of the job, the rest to the keeper."""
 
     def __init__(self, path: str, engine: Engine, in_turn: InTurn, settle: Settle) -> None:
-        """Take the parts; `open` begins."""
+        """Take the parts; `begin` begins."""
         self._path = path
         self._engine = engine
         self._in_turn = in_turn
@@ -64,7 +64,7 @@ class KeptTransaction:
         self._end: Union[bool, BaseException] = False
         self._has_ended = False
 
-    def open(self, stop: Stop) -> None:
+    def begin(self, stop: Stop) -> None:
         """Begin, or raise DatabaseBusyError; from then on `stop` rolls back."""
         threading.Thread(target=self._keep, name="sqlite-job-transaction", daemon=True).start()
         stop.call_when_set(self._on_stop)

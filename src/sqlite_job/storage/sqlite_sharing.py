@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, TypeVar
+from typing import TYPE_CHECKING, Callable, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -51,14 +51,13 @@ class SqliteSharing(SQLStorage):
 
     async def aenqueue_within(self, session: AnySession, jobs: Sequence[NewJob]) -> None:
         """Store jobs in the user's transaction, awaiting what has to be awaited."""
-        asynchronous: Any = session
         if not joining.is_asynchronous(session):
             return self.enqueue_within(session, jobs)
         if self._gate is None:
             import asyncio
 
             await asyncio.get_running_loop().run_in_executor(None, self._make_ready)
-        return await asynchronous.run_sync(self.enqueue_within, jobs)  # type: ignore[no-any-return]
+        return await joining.present(session).run_sync(self.enqueue_within, jobs)  # type: ignore[no-any-return]
 
     def open_transaction(self, stop: Stop) -> OpenTransaction:
         """Begin a job's transaction, with the turn at the gate held until it ends."""
@@ -70,7 +69,7 @@ class SqliteSharing(SQLStorage):
         kept = KeptTransaction(
             self._path, self._engine_of_jobs, partial(self._in_turn, self._attempt_here), self._record
         )
-        kept.open(stop)
+        kept.begin(stop)
         return kept
 
     def _ensure_open(self) -> Gate:
