@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -72,6 +73,20 @@ def test_a_commit_long_after_its_first_write_wakes_the_watcher(path, watcher):
     assert watcher.wait(LONG) is True
     thread.join()
     stranger.close()
+
+
+@pytest.mark.skipif(watching.INotify is None, reason="needs Linux and inotify_simple")
+def test_an_earlier_commit_does_not_stand_in_for_the_one_whose_write_was_seen(storage, path):
+    """The bell tells of ours without a look, so the next look finds it: but the write was for another, to come."""
+    watcher = InotifyWatcher(path, f"{path}-gate", connect(path, "full"))
+    storage.enqueue([new_job()])
+    assert watcher.wait(LONG) is True
+    journal = f"{path}-wal"
+    os.truncate(journal, os.stat(journal).st_size)  # a write as inotify sees it, that commits nothing
+    assert watcher.wait(LONG) is True
+
+    assert len(watcher._looks) > 5
+    watcher.close()
 
 
 def test_an_interrupt_ends_the_wait_without_a_commit(watcher):

@@ -92,7 +92,7 @@ class KeptTransaction:
 
     def complete(self, completed: Completed) -> bool:
         """Record the completion and commit; False when the job was taken from this worker."""
-        if not self._is_stopped:
+        if not (self._is_stopped or self._has_ended):
             self.flush()
         found = self._wish(completed)
         self.close()
