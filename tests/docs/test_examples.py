@@ -76,6 +76,13 @@ A result: {'text': 'Good day, Ada!'}
 Not JSON, so nothing was enqueued: the arguments of greet cannot be encoded with 'json': ...
 DecodeError: the arguments of greet ... encoded with 'pickle', which is not accepted here (accept = json)
 """,
+    "09_in_your_transaction": """\
+Jobs so far: 0
+Rolled back: neither an order nor a job
+Committed: order 1 shipped on try 2
+Orders shipped: 1
+Left of 10 in stock: 9, though the job ran twice
+""",
 }
 
 
