@@ -60,8 +60,8 @@ def main():
         job = place_order(engine, jobs, "chair", pays=True)
         with Worker("default", settings).running_in_background():
             print(f"Committed: {job.result(timeout=10)}")
-        print(f"Orders shipped: {look(engine, 'SELECT sum(shipped) FROM orders')}")
-        print(f"Left of 10 in stock: {look(engine, 'SELECT pieces FROM stock')}, though the job ran twice")
+        print("Orders shipped:", look(engine, "SELECT sum(shipped) FROM orders"))
+        print("Left of 10 in stock, though the job ran twice:", look(engine, "SELECT pieces FROM stock"))
         engine.dispose()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from typing import (
     Any,
     Callable,
@@ -182,7 +184,9 @@ class SQLiteJob(Operations):
         new = self._new_job(function, args, kwargs)
         session = self._options.session
         if session is None:
-            await asyncio.get_running_loop().run_in_executor(None, self._storage.enqueue, (new,))
+            # With the context of the caller: a job that has the write lock itself is told so.
+            store = partial(copy_context().run, self._storage.enqueue, (new,))
+            await asyncio.get_running_loop().run_in_executor(None, store)
         else:
             await self._storage.aenqueue_within(session, (new,))
         return Job(new.id, self._outside or self)

@@ -149,6 +149,18 @@ def check(place, queue):
     assert differing == []
 
 
+@pytest.mark.parametrize("function", ["write", "write_later"])
+def test_a_time_limit_inside_of_the_block_rolls_back_in_a_job_process_too(place, jobs, effects, function):
+    worker(place, "InProcesses")
+    job = jobs.with_options(timeout=2).enqueue(function, "key", 1.5 if function == "write" else 600)
+    wait_until(lambda: job.status().is_final, "the job does not end")
+
+    assert job.info().error.startswith("JobTimeoutError")
+    with closing(sqlite3.connect(place.database)) as connection:
+        assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+    assert jobs.enqueue("write", "other", 0).result(DEADLINE) == "other"
+
+
 def test_a_worker_that_was_frozen_past_its_lease_writes_no_rows_when_it_wakes(place, jobs, effects):
     (place.folder / "shared_tasks.py").write_text(
         TASKS

@@ -81,7 +81,7 @@ Jobs so far: 0
 Rolled back: neither an order nor a job
 Committed: order 1 shipped on try 2
 Orders shipped: 1
-Left of 10 in stock: 9, though the job ran twice
+Left of 10 in stock, though the job ran twice: 9
 """,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import threading
@@ -314,6 +315,39 @@ def test_an_enqueue_that_would_wait_for_its_own_job_is_refused_at_once(database)
     assert time.monotonic() - began < 10
 
 
+def test_awaiting_an_enqueue_that_would_wait_for_its_own_job_is_refused_too(database):
+    async def work():
+        async with current_job().transaction():
+            await SQLiteJob(database=database).aenqueue("work")
+
+    info, *_ = run_one(database, work)
+
+    assert "with_options(session=session)" in info.error
+
+
+def test_other_coroutines_of_the_loop_may_await_an_enqueue_meanwhile(database):
+    inside, enqueuing = asyncio.Event(), asyncio.Event()
+
+    async def hold():
+        async with current_job().transaction() as session:
+            inside.set()
+            await enqueuing.wait()
+            write(session)
+
+    async def enqueue():
+        await inside.wait()
+        waiting = asyncio.ensure_future(SQLiteJob(database=database).aenqueue("hold"))
+        await asyncio.sleep(0)
+        enqueuing.set()
+        await waiting
+
+    settings = settings_of(database, hold, enqueue)
+    jobs = SQLiteJob("default", settings)
+    infos = run_all(settings, *[jobs.enqueue(name) for name in ("hold", "enqueue")])
+
+    assert [info.error for info in infos] == [None, None]
+
+
 def test_the_lock_is_free_again_at_on_job_end(database):
     def at_end(_context):
         execute(database, "INSERT INTO effects VALUES (2)")
@@ -363,8 +397,6 @@ def test_a_timeout_rolls_back_and_frees_the_lock(database, kind):
             inside(session)
 
     async def coroutine():
-        import asyncio
-
         async with current_job().transaction() as session:
             write(session)
             await asyncio.sleep(60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Type, Union
 
@@ -89,7 +91,8 @@ class JobTransaction:
         import asyncio
 
         self._check_fresh()
-        opening = asyncio.get_running_loop().run_in_executor(None, self._open_transaction, self._stop)
+        # In a thread of its own: those of the loop's executor may be what the holder of the lock waits for.
+        opening = asyncio.wrap_future(_start(self._open_transaction, self._stop))
         try:
             return self._enter(await asyncio.shield(opening))
         except asyncio.CancelledError:
@@ -141,6 +144,19 @@ class JobTransaction:
         self._opened = opened
         self._is_inside = True
         return opened.enter()
+
+
+def _start(open_transaction: Callable[[Stop], OpenTransaction], stop: Stop) -> Future[OpenTransaction]:
+    found: Future[OpenTransaction] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(open_transaction(stop))
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="sqlite-job-opening", daemon=True).start()
+    return found
 
 
 def _is_on_event_loop() -> bool:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Union
 
 from sqlalchemy.engine import Connection, Engine, create_engine
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from sqlite_job.core.errors import TransactionStateError
 from sqlite_job.core.outcomes import Completed
 from sqlite_job.core.stopping import Stop
-from sqlite_job.storage.gate import owners
+from sqlite_job.storage.gate import Owner, own_turn, owners
 from sqlite_job.storage.sqlite_connection import translate
 
 # A savepoint below all of the user's: if it is gone at the end, the transaction is not the one that was begun.
@@ -52,7 +52,7 @@ class KeptTransaction:
         self._engine = engine
         self._in_turn = in_turn
         self._settle = settle
-        self._owner: Optional[Tuple[str, int]] = None
+        self._owner: Optional[Owner] = None
         self._connection: Connection
         self._session: Optional[Session] = None
         self._is_stopped = False
@@ -79,8 +79,7 @@ class KeptTransaction:
 
     def enter(self) -> Session:
         """Return a session in the transaction, for this thread; its commit() and rollback() end savepoints only."""
-        self._owner = (self._path, threading.get_ident())
-        owners.add(self._owner)
+        self._owner = own_turn(self._path)
         self._connection.begin()
         self._session = Session(bind=self._connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
         return self._session
@@ -134,7 +133,8 @@ class KeptTransaction:
         except BaseException as error:  # noqa: BLE001 - raised in the thread of the job
             self._end = error
         finally:
-            owners.discard(self._owner or ("", 0))
+            if self._owner is not None:
+                owners.discard(self._owner)
         self._news.put(self._end)
 
     def _attempt(self) -> None:
