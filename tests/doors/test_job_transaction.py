@@ -325,8 +325,18 @@ def test_awaiting_an_enqueue_that_would_wait_for_its_own_job_is_refused_too(data
     assert "with_options(session=session)" in info.error
 
 
+class OnTheLoop:
+    """An asyncio.Event made where it is first used: until Python 3.10 it belongs to the loop that is there."""
+
+    def __getattr__(self, name):
+        if name == "event":
+            self.event = asyncio.Event()
+            return self.event
+        return getattr(self.event, name)
+
+
 def test_other_coroutines_of_the_loop_may_await_an_enqueue_meanwhile(database):
-    inside, enqueuing = asyncio.Event(), asyncio.Event()
+    inside, enqueuing = OnTheLoop(), OnTheLoop()
 
     async def hold():
         async with current_job().transaction() as session:

@@ -128,12 +128,14 @@ def test_a_stop_rolls_back_though_the_job_does_nothing(storage, running, begin, 
 
 def test_a_stop_ends_a_statement_that_goes_on_for_ever(storage, running, begin):
     stop = Stop()
-    session = begin(stop).enter()
+    opened = begin(stop)
+    session = opened.enter()
     endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
     threading.Timer(0.2, stop.set, (StopCause.TIMEOUT,)).start()
 
     with pytest.raises(Exception, match="interrupted"):
         session.execute(endless).fetchall()
+    opened.close()
     storage.enqueue([new_job("two")])
 
 

@@ -102,10 +102,13 @@ class InotifyWatcher:
                 return False
             if ready:
                 signs = self._read_signs()
-                if signs is None or self._bell in signs:
-                    return True
-                if self._journal in signs:
+                if signs is None or self._journal in signs:
+                    # Also where the bell has rung: somebody else may have begun to write before it did.
                     looks = self._looks = [elapsed() + delay for delay in _LOOKS]
+                if signs is None or self._bell in signs:
+                    # What is there by now will be seen by whoever is woken: the looks are for what comes after it.
+                    self._data_version.has_changed()
+                    return True
             if looks and elapsed() >= looks[0]:
                 looks.pop(0)
                 if self._data_version.has_changed():
