@@ -32,6 +32,7 @@ from sqlite_job.core.errors import (
     JobTimeoutError,
     NoCurrentJobError,
     NotOurDatabaseError,
+    OtherDatabaseError,
     PayloadTooLargeError,
     ResultTimeoutError,
     ScheduleNotFoundError,
@@ -40,6 +41,7 @@ from sqlite_job.core.errors import (
     SignatureError,
     SQLiteJobError,
     SQLiteTooOldError,
+    TransactionStateError,
     UnknownFunctionError,
 )
 from sqlite_job.core.jobs import JobFailure, JobInfo
@@ -99,6 +101,7 @@ __all__ = [
     "Middleware",
     "NoCurrentJobError",
     "NotOurDatabaseError",
+    "OtherDatabaseError",
     "PayloadTooLargeError",
     "Purpose",
     "RateLimit",
@@ -116,6 +119,7 @@ __all__ = [
     "SignedPickleSerializer",
     "Snooze",
     "StopRequested",
+    "TransactionStateError",
     "UnknownFunctionError",
     "Worker",
     "WorkerInfo",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextvars import copy_context
 from datetime import datetime
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -49,7 +50,8 @@ from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.operations import Operations
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
-from sqlite_job.storage.opening import Database, locate
+from sqlite_job.storage.opening import Database, check_session, locate
+from sqlite_job.storage.shared_transactions import AnySession
 
 if TYPE_CHECKING:
     from sqlite_job.schedules import Schedules
@@ -72,6 +74,9 @@ after_enqueue: Optional[Callable[[str, Sequence[NewJob]], None]] = None
 
 class SQLiteJob(Operations):
     """A queue in a database: enqueue jobs, wait for them, look at them. Safe to share between threads."""
+
+    # Of a copy with a session, the door that its jobs' handles keep: they may outlive the session.
+    _outside: Optional[SQLiteJob] = None
 
     def __init__(
         self,
@@ -133,6 +138,7 @@ class SQLiteJob(Operations):
         unique_for: Optional[Seconds] = None,
         on_conflict: Optional[str] = None,
         group: Optional[str] = None,
+        session: Optional[AnySession] = None,
     ) -> SQLiteJob:
         """Return a copy whose jobs have these options too: all keyword arguments of `enqueue` belong to the function.
 
@@ -142,7 +148,8 @@ class SQLiteJob(Operations):
         function and its arguments; while a job that has it is not finished, and for `unique_for` seconds,
         `on_conflict` says what enqueue does: return that job ("existing"), give it the new arguments and time
         ("replace"), or raise ("raise"). `group`: of its jobs only so many run at once as the task's `concurrency` says;
-        without one they are a sequence.
+        without one they are a sequence. `session`: an SQLAlchemy Session or Connection, or a sqlite3.Connection, on the
+        same database file: the jobs exist if and only if its transaction commits.
         Raises InvalidOptionError or InvalidNameError.
         """
         copy = object.__new__(SQLiteJob)
@@ -162,8 +169,11 @@ class SQLiteJob(Operations):
             unique_for=unique_for,
             on_conflict=on_conflict,
             group=group,
+            session=None if session is None else check_session(session),
         )
         copy._options = self._options.with_changes(changes)
+        if session is not None:
+            copy._outside = self._outside or self
         return copy
 
     @overload
@@ -183,7 +193,7 @@ class SQLiteJob(Operations):
         """
         new = self._new_job(function, args, kwargs)
         existing = self._store((new,))
-        return Job(existing.get(new.id, new.id) if existing else new.id, self)
+        return Job(existing.get(new.id, new.id) if existing else new.id, self._outside or self)
 
     def enqueue_many(self, calls: Iterable[Call[T]]) -> List[Job[T]]:
         """Store many calls, made by `call`, in one transaction: all or none; returns the jobs in order."""
@@ -192,7 +202,7 @@ class SQLiteJob(Operations):
             raise InvalidOptionError(message)
         new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
         existing = self._store(new_jobs) if new_jobs else {}
-        return [Job(existing.get(new.id, new.id), self) for new in new_jobs]
+        return [Job(existing.get(new.id, new.id), self._outside or self) for new in new_jobs]
 
     @overload
     async def aenqueue(
@@ -208,10 +218,15 @@ class SQLiteJob(Operations):
         import asyncio  # half of this package's import time, for those who do not use it
 
         new = self._new_job(function, args, kwargs)
-        # In a copy of this context: a job that is run inline knows by it what runs around it.
-        store = copy_context().run
-        existing = await asyncio.get_running_loop().run_in_executor(None, store, self._store, (new,))
-        return Job(existing.get(new.id, new.id), self)
+        session = self._options.session
+        if session is None:
+            # In a copy of this context: a job that is run inline knows by it what runs around it, and one that has the
+            # write lock itself is told so.
+            store = partial(copy_context().run, self._store, (new,))
+            existing = await asyncio.get_running_loop().run_in_executor(None, store)
+        else:
+            existing = await self._storage.aenqueue_within(session, (new,))
+        return Job(existing.get(new.id, new.id), self._outside or self)
 
     @property
     def schedules(self) -> Schedules:
@@ -229,6 +244,9 @@ class SQLiteJob(Operations):
         )
 
     def _store(self, new_jobs: Sequence[NewJob]) -> Mapping[str, str]:
+        session = self._options.session
+        if session is not None:
+            return self._storage.enqueue_within(session, new_jobs)
         existing = self._storage.enqueue(new_jobs)
         if after_enqueue is not None:
             after_enqueue(self._database, new_jobs)

@@ -26,6 +26,7 @@ from sqlite_job.core.events import (
 from sqlite_job.core.jobs import ClaimedJob, RescuedJob
 from sqlite_job.core.outcomes import (
     Cancelled,
+    Committed,
     Completed,
     Died,
     Failed,
@@ -41,6 +42,7 @@ from sqlite_job.core.schedules import SyncedSchedules
 __all__ = [
     "Cancelled",
     "ClaimedJob",
+    "Committed",
     "Completed",
     "Died",
     "Event",

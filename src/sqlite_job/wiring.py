@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Callable, ContextManager, Dict, Mapping, Optional
 
 from sqlite_job.core.clock import Clock
@@ -17,7 +18,9 @@ from sqlite_job.core.jobs import ClaimedJob, Conditions
 from sqlite_job.core.middleware import wrap
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.retries import to_seconds
+from sqlite_job.core.stopping import Stop
 from sqlite_job.core.tasks import RegisteredTask, Registry
+from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.engine.capture import capturing
 from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
@@ -33,6 +36,7 @@ from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
 from sqlite_job.storage.interface import Storage
+from sqlite_job.storage.opening import open_storage
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -56,6 +60,7 @@ def make_runner(
         options=RunnerOptions(settings.max_payload, settings.previews),
         run_on_loop=hooks.run_on_loop,
         notebook=notebook,
+        open_transaction=partial(_open_transaction, settings),
     )
 
 
@@ -199,6 +204,12 @@ class Executors:
         executor = self._make_processes(1, self._report)
         self._stack.callback(executor.close)
         return executor
+
+
+def _open_transaction(settings: WorkerSettings, stop: Stop) -> OpenTransaction:
+    # Opened by the first job that asks: a job process has no other use for the database.
+    storage = open_storage(settings.location, settings.durability, allow_network_fs=settings.allow_network_fs)
+    return storage.open_transaction(stop)
 
 
 def duration(value: object) -> float:

@@ -109,6 +109,13 @@ Three days later: remind ran at 2030-02-03 12:01
 Inline: A-1: 20 charged on try 2
 Inline: ValueError: A-2 costs nothing
 """,
+    "13_in_your_transaction": """\
+Jobs so far: 0
+Rolled back: neither an order nor a job
+Committed: order 1 shipped on try 2
+Orders shipped: 1
+Left of 10 in stock, though the job ran twice: 9
+""",
 }
 
 

@@ -8,6 +8,11 @@ import pytest
 from sqlite_job.cli.program import program
 from tests.docs.documents import ROOT, Reader, blocks, documents
 
+# What a guide shows besides ourselves; the extra dev installs it.
+NEEDS = {
+    "enqueue-in-your-transaction": ("aiosqlite", "django", "fastapi", "flask_sqlalchemy", "greenlet", "httpx"),
+}
+
 GUIDES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 
 # What a guide shows besides this package; it is not needed by anything else, so it may be missing.
@@ -25,6 +30,8 @@ def _free_port(monkeypatch):
 def test_a_reader_who_follows_the_guide_sees_what_it_shows(guide, tmp_path):
     for module in SHOWN.get(guide.stem, ()):
         pytest.importorskip(module, reason=f"{module} IS NOT INSTALLED, so {guide.name} is not tested: '.[dev]' has it")
+    for name in NEEDS.get(guide.stem, ()):
+        pytest.importorskip(name, reason=f"{guide.name} uses {name}: pip install -e '.[dev]'")
     Reader(tmp_path).follow(guide)
 
 

@@ -96,6 +96,7 @@ class Bench:
             hooks=JobHooks(),
             options=RunnerOptions(),
             run_on_loop=None,
+            open_transaction=storage.open_transaction,
             notebook=self.engine.notebook,
         )
         self.executor = HandExecutor(runner.run, self.engine.outbox.put)

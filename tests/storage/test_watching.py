@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -72,6 +73,26 @@ def test_a_commit_long_after_its_first_write_wakes_the_watcher(path, watcher):
     assert watcher.wait(LONG) is True
     thread.join()
     stranger.close()
+
+
+@pytest.mark.parametrize("begins", ["before the bell", "after it"])
+def test_the_bell_of_one_commit_does_not_hide_the_write_of_the_next(storage, path, begins):
+    """The next commit is not there yet when its write is seen: somebody has to look on for it."""
+    if watching.INotify is None:
+        pytest.skip("inotify needs Linux and inotify_simple: pip install inotify_simple")
+    watcher = InotifyWatcher(path, f"{path}-gate", connect(path, "full"))
+    journal = f"{path}-wal"
+    storage.enqueue([new_job()])
+    if begins == "after it":
+        assert watcher.wait(LONG) is True
+        watcher._looks.clear()
+        os.truncate(journal, os.stat(journal).st_size)  # a write as inotify sees it, that commits nothing
+        assert watcher.wait(0.01) is False
+    else:
+        assert watcher.wait(LONG) is True
+
+    assert len(watcher._looks) > 3
+    watcher.close()
 
 
 def test_an_interrupt_ends_the_wait_without_a_commit(watcher):

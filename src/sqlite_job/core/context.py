@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Protocol, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Protocol, Tuple
 
-from sqlite_job.core.errors import NoCurrentJobError
+from sqlite_job.core.errors import NoCurrentJobError, TransactionStateError
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.notes import Notes, check_progress
+from sqlite_job.core.stopping import Stop
+from sqlite_job.core.transactions import JobTransaction, OpenTransaction
 
 if TYPE_CHECKING:
     import logging
@@ -44,17 +46,28 @@ class RecordTaker(Protocol):
 class JobContext:
     """The running job, seen from inside."""
 
-    __slots__ = ("_job", "_max_tries", "_notes", "_records", "state")
+    __slots__ = (
+        "_job",
+        "_max_tries",
+        "_notes",
+        "_open_transaction",
+        "_records",
+        "_stop",
+        "_transaction",
+        "state",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for each job
         self,
         job: ClaimedJob,
         max_tries: int,
         state: State,
         notes: Optional[Notes] = None,
         records: Optional[RecordTaker] = None,
+        stop: Optional[Stop] = None,
+        open_transaction: Optional[Callable[[Stop], OpenTransaction]] = None,
     ) -> None:
-        """Wrap a claimed job; texts are parsed only when asked for.
+        """Wrap a claimed job; texts are parsed only when asked for, and a transaction is opened only then.
 
         Without `notes` progress is checked and dropped; without `records` no log record is kept.
         """
@@ -63,6 +76,9 @@ class JobContext:
         self._notes = notes
         self._records = records
         self.state = state
+        self._stop = stop
+        self._open_transaction = open_transaction
+        self._transaction: Optional[JobTransaction] = None
 
     @property
     def id(self) -> str:
@@ -118,6 +134,19 @@ class JobContext:
         if self._notes is not None:
             self._notes.put_progress(self._job, *checked)
 
+    def transaction(self) -> JobTransaction:
+        """Return a block with an SQLAlchemy Session, whose writes are committed together with the job's completion.
+
+        Once in a try, and `async with` in a coroutine. From the block on until the function has returned it holds the
+        database's write lock, so return right after it. Raises TransactionStateError.
+        """
+        if self._transaction is not None:
+            raise TransactionStateError(f"job {self.id!r} has its transaction already: one in each try")
+        if self._open_transaction is None or self._stop is None:
+            raise TransactionStateError(f"the try of job {self.id!r} has ended, and with it the time for a transaction")
+        self._transaction = JobTransaction(self._open_transaction, self._stop)
+        return self._transaction
+
     def __repr__(self) -> str:
         """Show what runs, and which try."""
         return f"<JobContext {self.id} {self.function} try {self.tries}>"
@@ -146,6 +175,21 @@ def enter_job(context: JobContext) -> Token[Optional[JobContext]]:
 def leave_job(token: Token[Optional[JobContext]]) -> None:
     """Undo `enter_job`."""
     _current.reset(token)
+
+
+def transaction_of(context: JobContext) -> Optional[JobTransaction]:
+    """Return the transaction that a job has asked for, if it has; for the runner."""
+    return context._transaction  # noqa: SLF001 - same module
+
+
+def end_try(context: JobContext) -> None:
+    """Roll back what the job's transaction did not commit, and allow none from now on; for the runner.
+
+    Nobody would end one that was opened later, by a thread that the job has left behind.
+    """
+    context._open_transaction = None  # noqa: SLF001 - same module
+    if context._transaction is not None:  # noqa: SLF001 - same module
+        context._transaction.close()  # noqa: SLF001 - same module
 
 
 def parse_tags(text: Optional[str]) -> Tuple[str, ...]:

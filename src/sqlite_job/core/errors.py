@@ -151,6 +151,20 @@ class ResultTimeoutError(SQLiteJobError, TimeoutError):
         )
 
 
+class OtherDatabaseError(SQLiteJobError, ValueError):
+    """A session or connection to another database than the queue's: no transaction spans both; nothing was written."""
+
+    def __init__(self, ours: str, theirs: str, mend: str) -> None:
+        """Keep the queue's database, and the one that was given."""
+        self.ours = ours
+        self.theirs = theirs
+        super().__init__(f"The queue is in {ours!r}, and the session is connected to {theirs!r}: {mend}")
+
+
+class TransactionStateError(SQLiteJobError, RuntimeError):
+    """A transaction that is not where the call needs it: none has begun, it has ended, or there is one already."""
+
+
 class NoCurrentJobError(SQLiteJobError, RuntimeError):
     """`current_job()` was called where no job runs."""
 

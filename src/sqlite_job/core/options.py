@@ -21,7 +21,10 @@ MetaValue = Union[str, int, float, bool, None]
 
 @dataclass(frozen=True)
 class JobOptions:
-    """Checked options of jobs to come; `delay` in microseconds, `tags` and `meta` as JSON, None: the task decides."""
+    """Checked options of jobs to come; `delay` in microseconds, `tags` and `meta` as JSON, None: the task decides.
+
+    `session` is whatever has the transaction that the jobs belong to.
+    """
 
     job_id: Optional[str] = None
     queue: Optional[str] = None
@@ -38,6 +41,7 @@ class JobOptions:
     unique_for: Optional[int] = None
     on_conflict: Optional[str] = None
     group: Optional[str] = None
+    session: Any = None
 
     def with_changes(self, changes: JobOptions) -> JobOptions:
         """Return these options with those of `changes` that say something; a new time takes the place of an old one."""
@@ -75,6 +79,7 @@ def check_options(
     unique_for: Optional[Seconds],
     on_conflict: Optional[str],
     group: Optional[str],
+    session: Any,
 ) -> JobOptions:
     """Return the options, or raise InvalidOptionError or InvalidNameError with the value and the mend."""
     if job_id is not None:
@@ -106,6 +111,7 @@ def check_options(
         unique_for=None if unique_for is None else _positive("unique_for", unique_for, "for no window"),
         on_conflict=on_conflict,
         group=None if group is None else check_name(group, "group"),
+        session=session,
     )
 
 

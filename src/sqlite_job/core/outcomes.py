@@ -22,6 +22,15 @@ class Completed(NamedTuple):
     preview: Optional[str]
 
 
+class Committed(NamedTuple):
+    """The function returned, and its completion is on record already: it was committed in the job's own transaction."""
+
+    started_at: int
+    finished_at: int
+    seq: int
+    claim_number: int
+
+
 class FailureReport(NamedTuple):
     """What is kept of a try that did not succeed: bounded texts, never an exception object."""
 
@@ -98,7 +107,7 @@ class Limited(NamedTuple):
     conditions: Conditions
 
 
-Outcome = Union[Completed, Failed, Retried, Snoozed, Cancelled, Died, Returned, Limited]
+Outcome = Union[Completed, Committed, Failed, Retried, Snoozed, Cancelled, Died, Returned, Limited]
 
 # Of jobs that were claimed, and then not run to any end.
 NOT_RUN = frozenset({Returned, Limited})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tuple, Union
 
 from sqlite_job.core.clock import SECOND, Clock
-from sqlite_job.core.context import JobContext, State, enter_job, leave_job
+from sqlite_job.core.context import JobContext, State, end_try, enter_job, leave_job, transaction_of
 from sqlite_job.core.errors import DecodeError, EncodeError, JobTimeoutError, PayloadTooLargeError
 from sqlite_job.core.jobs import EXPIRED, ClaimedJob
 from sqlite_job.core.outcomes import (
     Cancelled,
+    Committed,
     Completed,
     Failed,
     FailureReport,
@@ -25,6 +26,7 @@ from sqlite_job.core.retries import Cancel, Snooze
 from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.tasks import RegisteredTask, runs_as_coroutine
+from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.engine.capture import Capture
 from sqlite_job.engine.failures import clean_text, report_failure
 from sqlite_job.engine.notebook import Notebook
@@ -61,6 +63,7 @@ class Runner:
         hooks: JobHooks,
         options: RunnerOptions,
         run_on_loop: Callable[[Awaitable[Any]], Any],
+        open_transaction: Callable[[Stop], OpenTransaction],
         notebook: Optional[Notebook] = None,
     ) -> None:
         """Take what jobs need; `run_on_loop` awaits an asynchronous hook from a plain thread.
@@ -75,6 +78,7 @@ class Runner:
         self._options = options
         self._run_on_loop = run_on_loop
         self._notebook = notebook
+        self._open_transaction = open_transaction
 
     def run(self, job: ClaimedJob, stop: Stop) -> Outcome:
         """Run a job with a plain function to its end; `stop` says why it was stopped, if it was."""
@@ -83,21 +87,22 @@ class Runner:
             return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
         capture = self._capture(job) if task.capture_logs else None
-        context = self._context(job, task, capture)
+        context = self._context(job, task, capture, stop)
         token = enter_job(context)
         try:
             if self._hooks.on_start is not None:
                 self._call_hook(self._hooks.on_start, context)
             args, kwargs = self._arguments(job)
             value = task.function(*args, **kwargs)
-            outcome: Outcome = self._completed(job, started_at, value)
+            outcome: Outcome = self._completed(context, job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
-            outcome = self._not_completed(job, stop, started_at, error)
+            outcome = self._not_completed(context, job, stop, started_at, error)
         if self._hooks.on_end is not None:
             self._end(self._hooks.on_end, context)
         leave_job(token)
         if capture is not None:
             capture.end()
+        end_try(context)
         return outcome
 
     async def run_async(self, job: ClaimedJob, stop: Stop) -> Outcome:
@@ -107,16 +112,16 @@ class Runner:
             return Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED)
         task = self._tasks[job.function]
         capture = self._capture(job) if task.capture_logs else None
-        context = self._context(job, task, capture)
+        context = self._context(job, task, capture, stop)
         enter_job(context)  # never left: a task has a context of its own
         try:
             if self._hooks.on_start is not None:
                 await _await_hook(self._hooks.on_start, context)
             args, kwargs = self._arguments(job)
             value = await task.function(*args, **kwargs)
-            outcome: Outcome = self._completed(job, started_at, value)
+            outcome: Outcome = self._completed(context, job, started_at, value)
         except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
-            outcome = self._not_completed(job, stop, started_at, error)
+            outcome = self._not_completed(context, job, stop, started_at, error)
         if self._hooks.on_end is not None:
             try:
                 await _await_hook(self._hooks.on_end, context)
@@ -124,6 +129,7 @@ class Runner:
                 _logger.exception("on_job_end failed for %r", context)
         if capture is not None:
             capture.end()
+        end_try(context)
         return outcome
 
     def timeout_of(self, job: ClaimedJob) -> Optional[float]:
@@ -146,14 +152,18 @@ class Runner:
     def context_of(self, job: ClaimedJob) -> JobContext:
         """Return the context of a job, which another worker may have run, with a function that is not known here."""
         task = self._tasks.get(job.function)
-        return JobContext(job, job.max_tries or 1, self._state) if task is None else self._context(job, task, None)
+        if task is None:
+            return JobContext(job, job.max_tries or 1, self._state)
+        return self._context(job, task, None, None)
 
     def _capture(self, job: ClaimedJob) -> Optional[Capture]:
         return None if self._notebook is None else Capture(job, self._notebook)
 
-    def _context(self, job: ClaimedJob, task: RegisteredTask, capture: Optional[Capture]) -> JobContext:
+    def _context(
+        self, job: ClaimedJob, task: RegisteredTask, capture: Optional[Capture], stop: Optional[Stop]
+    ) -> JobContext:
         max_tries = task.retry.max_tries if job.max_tries is None else job.max_tries
-        return JobContext(job, max_tries, self._state, self._notebook, capture)
+        return JobContext(job, max_tries, self._state, self._notebook, capture, stop, self._open_transaction)
 
     def _arguments(self, job: ClaimedJob) -> Tuple[Any, Mapping[str, Any]]:
         try:
@@ -165,7 +175,9 @@ class Runner:
             raise _FinalError(error) from None
         return args, kwargs
 
-    def _completed(self, job: ClaimedJob, started_at: int, value: Any) -> Completed:
+    def _completed(
+        self, context: JobContext, job: ClaimedJob, started_at: int, value: Any
+    ) -> Union[Completed, Committed]:
         encoder = self._codecs.encoder
         try:
             encoded = self._codecs.encode(value, job.function, job.id, "result")
@@ -176,10 +188,19 @@ class Runner:
             raise _FinalError(error) from None
         previews = self._options.previews
         preview = None if previews is None else previews.of_result(job.function, value)
-        return Completed(started_at, self._now(), job.seq, job.claim_number, encoder.name, encoded, preview)
+        completed = Completed(started_at, self._now(), job.seq, job.claim_number, encoder.name, encoded, preview)
+        transaction = transaction_of(context)
+        return completed if transaction is None else transaction.complete(completed)
 
-    def _not_completed(self, job: ClaimedJob, stop: Stop, started_at: int, error: BaseException) -> Outcome:
+    def _not_completed(
+        self, context: JobContext, job: ClaimedJob, stop: Stop, started_at: int, error: BaseException
+    ) -> Outcome:
+        transaction = transaction_of(context)
         try:
+            if transaction is not None:
+                transaction.close()
+                if transaction.committed is not None:  # it was told to stop a moment too late
+                    return transaction.committed
             return self._outcome_of(job, stop, started_at, error)
         except BaseException as second:  # noqa: BLE001 - a user's own Retry may lack its delay
             return Failed(started_at, self._now(), job.seq, job.claim_number, report_failure(second, job.tries))

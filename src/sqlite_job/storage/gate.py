@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Callable, ContextManager, Iterator, Optional, Type
+from typing import Callable, ContextManager, Iterator, Optional, Set, Type
 
 from sqlite_job.core.clock import pause
 from sqlite_job.core.errors import DatabaseBusyError
@@ -24,6 +25,31 @@ except ImportError:  # Windows: writers meet at SQLite's own lock alone
 
 # About two milliseconds; then a thread waits, and that costs a tenth of one.
 _QUICK_TRIES, _QUICK_PAUSE = 20, 0.0001
+
+
+class Owner:
+    """A job that has a transaction open, and so the turn at the gate of the database at `path`."""
+
+    __slots__ = ("path", "thread")
+
+    def __init__(self, path: str) -> None:
+        """Stand for the job that runs in this thread and context."""
+        self.path = path
+        self.thread = threading.get_ident()
+
+
+# Of all databases of this process.
+owners: Set[Owner] = set()
+
+_owner: ContextVar[Optional[Owner]] = ContextVar("sqlite_job_owner", default=None)
+
+
+def own_turn(path: str) -> Owner:
+    """Note that the job which runs here has the turn, until the returned owner is taken out of `owners`."""
+    owner = Owner(path)
+    owners.add(owner)
+    _owner.set(owner)
+    return owner
 
 
 class GateClosedError(Exception):
@@ -113,6 +139,16 @@ class Gate:
         if not self._is_closed:
             self._is_closed = True
             os.close(self._descriptor)
+
+
+def refuse_to_wait_for_oneself(path: str) -> None:
+    """Raise DatabaseBusyError where the job has the turn, and would wait for its own end, or its event loop would."""
+    here, thread = _owner.get(), threading.get_ident()
+    if any(owner.path == path and (owner is here or owner.thread == thread) for owner in list(owners)):
+        raise DatabaseBusyError(
+            f"A job's transaction has the write lock of {path!r}, and this call in the same thread would wait for its "
+            f"end for ever: make it before the block, or enqueue within it by with_options(session=session)"
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sqlite_job.storage.note_storage import NoteStorage
 from sqlite_job.storage.queue_contract import QueueStorage
 from sqlite_job.storage.retention_contract import RetentionStorage
 from sqlite_job.storage.schedule_storage import ScheduleStorage
+from sqlite_job.storage.shared_transactions import SharedTransactions
 
 
 class Wanted(NamedTuple):
@@ -124,7 +125,7 @@ class CommitWatcher(Protocol):
         ...
 
 
-class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Protocol):
+class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, SharedTransactions, Protocol):
     """One database of jobs."""
 
     @property

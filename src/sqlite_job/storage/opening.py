@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, List, Tuple, Union
 
 from sqlite_job.core.errors import DatabaseUnavailableError
+from sqlite_job.storage.shared_transactions import AnySession
 
 if TYPE_CHECKING:
     from sqlite_job.core.findings import Finding
@@ -83,6 +84,14 @@ def examine(path: str, *, now: int, is_thorough: bool) -> List[Finding]:
 
     allow = environment_allows_network_fs()
     return examination.examine(path, now=now, is_thorough=is_thorough, allow_network_fs=allow)
+
+
+def check_session(session: AnySession) -> AnySession:
+    """Return what has a transaction for jobs to be in; raises InvalidOptionError for anything else."""
+    from sqlite_job.storage import joining
+
+    joining.check_session(session)
+    return session
 
 
 def _path_of_url(url: str) -> str:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict
 
-from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Limited, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import (
+    Cancelled,
+    Committed,
+    Completed,
+    Died,
+    Failed,
+    Limited,
+    Outcome,
+    Retried,
+    Returned,
+    Snoozed,
+)
 from sqlite_job.storage.limiting import note_rate
 from sqlite_job.storage.sql import failure, group, job, result, suspect
 from sqlite_job.storage.transaction import Transaction
@@ -27,6 +38,10 @@ def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> boo
         return False
     transaction.insert(result.INSERT, [(done.seq, *done[4:])])
     return True
+
+
+def _leave(_transaction: Transaction, _worker_id: int, _committed: Committed) -> bool:
+    return True  # it is on record; whatever became of the job since is not this claim's business
 
 
 def _fail(transaction: Transaction, worker_id: int, failed: Failed) -> bool:
@@ -90,6 +105,7 @@ def _limit(transaction: Transaction, _worker_id: int, limited: Limited) -> bool:
 
 _SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
     Completed: _complete,
+    Committed: _leave,
     Failed: _fail,
     Retried: _retry,
     Snoozed: _snooze,

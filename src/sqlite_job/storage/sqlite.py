@@ -18,11 +18,10 @@ from sqlite_job.core.clock import elapsed, pause
 from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseReplacedError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
-from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.commit_hub import CommitHub
 from sqlite_job.storage.filesystem import check_filesystem
 from sqlite_job.storage.free_space import FreeSpace
-from sqlite_job.storage.gate import Gate, GateClosedError
+from sqlite_job.storage.gate import Gate, GateClosedError, owners, refuse_to_wait_for_oneself
 from sqlite_job.storage.group_commit import GroupCommit
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
@@ -38,11 +37,13 @@ from sqlite_job.storage.sqlite_connection import (
     keep_for_ever,
     translate,
 )
+from sqlite_job.storage.sqlite_sharing import SqliteSharing
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.trust import warn_of_open_folder
 from sqlite_job.storage.watching import watch_commits
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 _DIALECT = SQLiteDialect_pysqlite()
 
@@ -59,7 +60,7 @@ _CHECKPOINT_BYTES = 32 * 1024 * 1024
 _COMMITS_BETWEEN_LOOKS = 16
 
 
-class SqliteStorage(SpaceVerbs, SQLStorage):
+class SqliteStorage(SpaceVerbs, SqliteSharing):
     """One database file, for any number of threads; survives a fork by opening everything anew in the child."""
 
     def __init__(self, path: str, durability: str, *, allow_network_fs: bool = False) -> None:
@@ -90,6 +91,8 @@ class SqliteStorage(SpaceVerbs, SQLStorage):
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store jobs, sharing a commit with other threads; refused while the disk is nearly full."""
         self._free_space.require()
+        if owners:
+            refuse_to_wait_for_oneself(self._path)
         return self._group_commit.submit(jobs, self._write_jobs)
 
     def watch(self) -> CommitWatcher:
@@ -103,6 +106,8 @@ class SqliteStorage(SpaceVerbs, SQLStorage):
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
+        if owners:
+            refuse_to_wait_for_oneself(self._path)
         gate = self._gate
         self._hub.stop()
         if gate is not None:
@@ -155,12 +160,17 @@ class SqliteStorage(SpaceVerbs, SQLStorage):
             return self._gate
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
+        return self._in_turn(self._attempt, work)
+
+    def _in_turn(self, attempt: Callable[[W], T], work: W) -> T:
+        if owners:
+            refuse_to_wait_for_oneself(self._path)
         deadline = elapsed() + _DEADLINE_SECONDS
         while True:
             try:
                 gate = self._ensure_open()
                 with gate:
-                    found = self._attempt(work)
+                    found = attempt(work)
                     # From here on nothing may raise: the commit is done, and would be taken for failed, or be repeated.
                     gate.ring()
                     self._checkpoint_if_due()

@@ -28,9 +28,21 @@ from sqlite_job.core.events import (
     WorkerStopped,
 )
 from sqlite_job.core.jobs import ClaimedJob
-from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import (
+    Cancelled,
+    Committed,
+    Completed,
+    Died,
+    Failed,
+    Outcome,
+    Retried,
+    Returned,
+    Snoozed,
+)
 
 logger = logging.getLogger("sqlite_job")
+
+_DONE = frozenset({Completed, Committed})
 
 # A line costs more than a short job: past this many completed jobs in a second the rest are only counted.
 _LINES_A_SECOND = 20
@@ -58,10 +70,10 @@ class LogEvents:
 
     def _settled(self, settled: Sequence[Tuple[ClaimedJob, Outcome]]) -> None:
         if not logger.isEnabledFor(logging.INFO):
-            settled = [(job, outcome) for job, outcome in settled if type(outcome) is not Completed]
+            settled = [(job, outcome) for job, outcome in settled if type(outcome) not in _DONE]
         self._refill()
         for job, outcome in settled:
-            if type(outcome) is not Completed:
+            if type(outcome) not in _DONE:
                 _OUTCOME_WRITERS[type(outcome)](job, outcome)
             elif self._lines_left > 0:
                 self._lines_left -= 1
@@ -243,7 +255,7 @@ def _returned(job: ClaimedJob, _outcome: Returned) -> None:
     logger.debug("Returned %s %s to the queue", job.function, job.id)
 
 
-def _duration(outcome: Completed) -> str:
+def _duration(outcome: Any) -> str:
     seconds = (outcome.finished_at - outcome.started_at) / 1e6
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 

@@ -74,6 +74,7 @@ def wrong_functions() -> None:
 def wrong_options() -> None:
     jobs.with_options(prioritty=5)  # E: misspelt
     jobs.with_options(priority="high")  # E: a str is no int
+    jobs.with_options(session="jobs.db")  # E: a path is no session
     task(add_numbers, max_trys=3)  # E: misspelt
     task(add_numbers, max_tries="three")  # E: a str is no int
     task(add_numbers, keep_result="7d")  # E: a str is no duration

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, Awaitable, Callable, Dict, Generator, List, Mapping, Sequence, Tuple
 
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session, scoped_session
 from typing_extensions import assert_type
 
 from sqlite_job import (
@@ -93,6 +97,30 @@ def enqueue_a_task() -> None:
 def enqueue_with_options() -> None:
     assert_type(jobs.with_options(priority=5), SQLiteJob)
     assert_type(jobs.with_options(priority=5, queue="high").enqueue(add_numbers, 1, 2), Job[int])
+
+
+def enqueue_in_a_transaction(
+    session: Session, connection: Connection, scoped: scoped_session[Session], driver: sqlite3.Connection
+) -> None:
+    assert_type(jobs.with_options(session=session).enqueue(add_numbers, 1, 2), Job[int])
+    jobs.with_options(session=connection)
+    jobs.with_options(session=scoped)
+    jobs.with_options(session=driver)
+
+
+async def enqueue_in_an_asynchronous_transaction(session: AsyncSession, connection: AsyncConnection) -> None:
+    assert_type(await jobs.with_options(session=session).aenqueue(add_numbers, 1, 2), Job[int])
+    jobs.with_options(session=connection)
+
+
+def write_in_the_transaction_of_a_job() -> None:
+    with current_job().transaction() as session:
+        session.execute("anything")
+
+
+async def write_in_the_transaction_of_a_coroutine() -> None:
+    async with current_job().transaction() as session:
+        session.execute("anything")
 
 
 def enqueue_many() -> None:

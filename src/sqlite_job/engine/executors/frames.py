@@ -15,13 +15,23 @@ from typing import Any, Optional, Tuple
 
 from sqlite_job.core.clock import elapsed
 from sqlite_job.core.notes import JobNotes, LogNote, ProgressNote
-from sqlite_job.core.outcomes import Cancelled, Completed, Failed, FailureReport, Outcome, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import (
+    Cancelled,
+    Committed,
+    Completed,
+    Failed,
+    FailureReport,
+    Outcome,
+    Retried,
+    Returned,
+    Snoozed,
+)
 
 Message = Tuple[Any, ...]
 
 _LENGTH = struct.Struct("!I")
 
-_OUTCOMES = {kind.__name__: kind for kind in (Completed, Failed, Retried, Snoozed, Cancelled, Returned)}
+_OUTCOMES = {kind.__name__: kind for kind in (Completed, Committed, Failed, Retried, Snoozed, Cancelled, Returned)}
 _WITH_REPORT = frozenset({"Failed", "Retried"})
 
 

@@ -22,6 +22,10 @@ _JOIN_SECONDS = 6.0
 _JOBS_BETWEEN_LOOKS = 16
 
 
+# A job that ended so before it was stopped has completed all the same.
+_DONE = frozenset({"Completed", "Committed"})
+
+
 class ProcessOptions(NamedTuple):
     """When a process is replaced by a fresh one, and how often a job may die."""
 
@@ -160,7 +164,7 @@ class ProcessExecutor:
         if slot.child is not None:
             slot.child.kill()
             slot.child = None
-        if message[1] == "Completed":
+        if message[1] in _DONE:
             return unpack_outcome(*message[1:])
         return self._settle_stopped(job, slot.stop, started_at)
 

@@ -53,6 +53,9 @@ ENQUEUE_CONDITIONAL = {
 _SEQUENCE = table("sqlite_sequence", column("name"), column("seq"))
 LAST_SEQ = Statement(select(_SEQUENCE.c.seq).where(_SEQUENCE.c.name == literal_column(f"'{job.name}'")))
 
+# Changes nothing, but makes a transaction that has read nothing yet the one that writes.
+TAKE_WRITE_LOCK = Statement(delete(job).where(literal_column("0")))
+
 EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))), *names("ids"))
 
 # Index: claimable.
