@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from sqlite_job.connections import SQLiteJob
+from sqlite_job.core.batches import BatchedJob
 from sqlite_job.core.calls import call
 from sqlite_job.core.context import JobContext, current_job
 from sqlite_job.core.errors import (
@@ -69,6 +70,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Backoff",
     "BackupRefusedError",
+    "BatchedJob",
     "BoundSerializer",
     "Cancel",
     "DatabaseBusyError",

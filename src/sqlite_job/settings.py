@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+from sqlite_job.core.batches import DEFAULT_WITHIN, Batch
 from sqlite_job.core.errors import EncodeError, InvalidNameError, SettingsError
 from sqlite_job.core.events import Subscriber
 from sqlite_job.core.job_maker import JobMaker, Resolved
@@ -291,11 +292,13 @@ class WorkerSettings:
                 retry_on=as_exceptions(options.retry_on, (Exception,)),
                 give_up_on=as_exceptions(options.give_up_on, ()),
             ),
-            timeout=None if timeout is None else to_seconds(timeout),
-            executor=options.executor or self.executor,
+            timeout=None if timeout is None or options.batch else to_seconds(timeout),
+            executor="thread" if options.batch else options.executor or self.executor,
             flow=options.flow,
+            batch=None if options.batch is None else Batch(options.batch, to_seconds(options.within or DEFAULT_WITHIN)),
             on_failure=options.on_failure or self._hook("on_failure"),
-            capture_logs=self.capture_logs if options.capture_logs is None else options.capture_logs,
+            capture_logs=options.batch is None
+            and (self.capture_logs if options.capture_logs is None else options.capture_logs),
         )
 
     def _retention(self) -> Retention:

@@ -6,8 +6,9 @@ import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import Callable, ContextManager, Dict, Mapping, Optional
+from typing import Any, Callable, ContextManager, Dict, Mapping, Optional
 
+from sqlite_job.core.batches import Batch, as_single
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.conditions import limits_of
 from sqlite_job.core.errors import SettingsError
@@ -23,6 +24,7 @@ from sqlite_job.core.tasks import RegisteredTask, Registry
 from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.engine.capture import capturing
 from sqlite_job.engine.executors import Executor, Report
+from sqlite_job.engine.executors.batches import BatchesApart, BatchExecutor
 from sqlite_job.engine.executors.coroutines import CoroutineExecutor, EventLoopThread
 from sqlite_job.engine.executors.frames import Message
 from sqlite_job.engine.executors.mixed import MixedExecutor
@@ -97,9 +99,14 @@ def make_failure_reporter(
 def _with_middleware(settings: WorkerSettings) -> Dict[str, RegisteredTask]:
     # Once, and not at each job: where nothing wraps a function, it is called as it is.
     return {
-        name: replace(task, function=wrap(task.function, settings.middleware, is_coroutine=task.is_coroutine))
+        name: replace(task, function=wrap(_called(task), settings.middleware, is_coroutine=task.is_coroutine))
         for name, task in settings.registry.tasks.items()
     }
+
+
+def _called(task: RegisteredTask) -> Callable[..., Any]:
+    """Return what is called for one job; a batch function then gets this job alone."""
+    return task.function if task.batch is None else as_single(task.function, is_coroutine=task.is_coroutine)
 
 
 def make_scheduler(settings: WorkerSettings, storage: Storage, clock: Clock, events: Events) -> Scheduler:
@@ -140,9 +147,21 @@ class Executors:
         self._loop = loop
         self._on_stuck = on_stuck
         self._on_notes = on_notes
-        kinds = {name: _kind_of(task) for name, task in settings.registry.tasks.items()}
-        self.main = self._make(kinds.popitem()[1]) if len(set(kinds.values())) == 1 else self._make_mixed(kinds)
+        tasks = settings.registry.tasks
+        kinds = {name: _kind_of(task) for name, task in tasks.items() if task.batch is None}
+        batches = {name: self._make_batches(name, task.batch) for name, task in tasks.items() if task.batch is not None}
+        main = self._make_for(kinds) if kinds else None
+        self.main: Executor = BatchesApart(batches, main) if batches or main is None else main
         self.quarantine = self._make_quarantine()
+
+    def _make_for(self, kinds: Mapping[str, str]) -> Executor:
+        return self._make(next(iter(kinds.values()))) if len(set(kinds.values())) == 1 else self._make_mixed(kinds)
+
+    def _make_batches(self, name: str, batch: Batch) -> Executor:
+        function = self._settings.registry.tasks[name].function
+        executor = BatchExecutor(partial(self._runner.run_batch, function), self._report, batch, name)
+        self._stack.callback(executor.close)
+        return executor
 
     def _make_mixed(self, kinds: Mapping[str, str]) -> Executor:
         mixed = MixedExecutor(self._report, self._settings.max_jobs)

@@ -304,6 +304,7 @@ class Worker:
             poll_delay=duration(settings.poll_delay),
             shutdown_timeout=duration(settings.shutdown_timeout),
             limited=settings.registry.limited,
+            batches={name: task.batch.size for name, task in settings.registry.tasks.items() if task.batch is not None},
             # Of one queue there is nothing to share out.
             weights=self.weights if len(self.queues) > 1 else None,
         )

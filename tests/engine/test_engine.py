@@ -171,9 +171,9 @@ def test_what_still_runs_after_the_shutdown_timeout_is_interrupted_and_returned_
 def test_unknown_functions_are_told_once_with_the_nearest_name(bench):
     b = bench()
     b.enqueue("a", function="ad")
-    b.engine._warn_of_unknown_functions()
-    b.engine._next_unknown_look = 0
-    b.engine._warn_of_unknown_functions()
+    b.engine._unknown.look()
+    b.engine._unknown._next_look = 0
+    b.engine._unknown.look()
 
     assert b.of_kind(FunctionUnknown) == [FunctionUnknown("ad", " (did you mean 'add'?)")]
     assert b.status("a") == "pending"

@@ -23,6 +23,7 @@ from typing import (
     overload,
 )
 
+from sqlite_job.core.batches import MOST_IN_BATCH, Batch
 from sqlite_job.core.conditions import Flow, Unique
 from sqlite_job.core.errors import InvalidNameError, UnknownFunctionError
 from sqlite_job.core.limits import Limit, RateLimit
@@ -55,6 +56,14 @@ _ATTRIBUTE = "__sqlite_job_options__"
 Exceptions = Union[Type[BaseException], Tuple[Type[BaseException], ...]]
 
 
+_NOT_IN_BATCHES = {
+    "timeout": "nothing could stop one job of a call",
+    "executor": "batches run in the worker",
+    "rate_limit": "a call would start many jobs at once",
+    "capture_logs": "a log record would belong to all jobs of a call",
+}
+
+
 @dataclass(frozen=True)
 class TaskOptions:
     """What `task` may say of one function; None leaves the matter to the settings, but for how long jobs are kept."""
@@ -73,6 +82,8 @@ class TaskOptions:
     concurrency: Optional[Limit] = None
     rate_limit: Optional[RateLimit] = None
     on_failure: Optional[Callable[..., Any]] = None
+    batch: Optional[int] = None
+    within: Optional[Seconds] = None
     keep_result: MaybeKeep = UNSAID
     keep_failed: MaybeKeep = UNSAID
     capture_logs: Optional[bool] = None
@@ -93,6 +104,7 @@ class TaskOptions:
                     yield str(error)
         yield from self._wrong_numbers()
         yield from self._wrong_flow()
+        yield from self._wrong_batch()
         if self.executor not in (None, *EXECUTORS):
             yield f"executor is {' or '.join(map(repr, EXECUTORS))}, not {self.executor!r}"
         if self.capture_logs is not None and not isinstance(self.capture_logs, bool):
@@ -116,6 +128,19 @@ class TaskOptions:
             yield from _wrong_period(word, getattr(self, word))
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             yield f"backoff is a Backoff, as Backoff(first=2), not {self.backoff!r}"
+
+    def _wrong_batch(self) -> Iterator[str]:
+        if self.within is not None:
+            if self.batch is None:
+                yield "within is for batches: give batch, too"
+            yield from _wrong_duration("within", self.within)
+        if self.batch is None:
+            return
+        if not is_whole(self.batch, least=2) or self.batch > MOST_IN_BATCH:
+            yield f"batch is a whole number from 2 to {MOST_IN_BATCH:,}, not {self.batch!r}"
+        for word, why in _NOT_IN_BATCHES.items():
+            if getattr(self, word) not in (None, "thread"):
+                yield f"{word} does not go with batch: {why}"
 
     def _wrong_flow(self) -> Iterator[str]:
         unique = self.unique
@@ -170,6 +195,8 @@ def task(
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
+    batch: Optional[int] = ...,
+    within: Optional[Seconds] = ...,
     keep_result: Optional[Seconds] = ...,
     keep_failed: Optional[Seconds] = ...,
     capture_logs: Optional[bool] = ...,
@@ -193,6 +220,8 @@ def task(
     concurrency: Optional[Limit] = ...,
     rate_limit: Optional[RateLimit] = ...,
     on_failure: Optional[Callable[[JobContext, JobFailure], Any]] = ...,
+    batch: Optional[int] = ...,
+    within: Optional[Seconds] = ...,
     keep_result: Optional[Seconds] = ...,
     keep_failed: Optional[Seconds] = ...,
     capture_logs: Optional[bool] = ...,
@@ -245,6 +274,7 @@ class RegisteredTask:
     flow: Optional[Flow] = None
     on_failure: Optional[Callable[..., Any]] = None
     capture_logs: bool = False
+    batch: Optional[Batch] = None
 
 
 class Registry:

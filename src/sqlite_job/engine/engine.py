@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from types import MappingProxyType
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.errors import (
@@ -10,11 +11,9 @@ from sqlite_job.core.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     DatabaseUnusableError,
-    did_you_mean,
 )
 from sqlite_job.core.events import (
     Events,
-    FunctionUnknown,
     JobsClaimed,
     JobsSettled,
     OutcomesStale,
@@ -26,11 +25,13 @@ from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.engine.ahead import Ahead
+from sqlite_job.engine.batch_rooms import BatchRooms
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.notebook import Notebook
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
+from sqlite_job.engine.unknown_functions import UnknownFunctions
 from sqlite_job.storage.interface import CommitWatcher, Exchange, Storage, Wanted
 
 # A job that was claimed ahead and has not started after this time goes back: another worker may be free.
@@ -38,9 +39,6 @@ _LONGEST_AHEAD_SECONDS = 0.25
 
 # How long interrupted jobs have to end at shutdown: their executors kill or leave them after the grace.
 _INTERRUPT_SECONDS = GRACE_SECONDS + 0.5
-
-# Seconds between looks for functions that no settings here list.
-_UNKNOWN_LOOK_SECONDS = 5.0
 
 _RETRY_FIRST = 0.1
 _RETRY_LAST = 5.0
@@ -61,6 +59,7 @@ class EngineOptions(NamedTuple):
     limited: Tuple[str, ...] = ()
     weights: Optional[Mapping[str, int]] = None
     claims_ahead: bool = True
+    batches: Mapping[str, int] = MappingProxyType({})
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -100,12 +99,12 @@ class Engine:
         self._suspect: Optional[int] = None
         self.keep_house([])
         self._ahead = Ahead(options.slots if options.claims_ahead else 0)
+        self._batches = BatchRooms(options.batches, options.functions)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
         self._paused: Tuple[str, ...] = ()
         self._last_notes: List[JobNotes] = []
-        self._warned: Set[str] = set()
-        self._next_unknown_look = 0.0
+        self._unknown = UnknownFunctions(storage, options.queues, options.functions, events)
         self._next_run_at: Optional[int] = None
         self._retry_in = _RETRY_FIRST
         self._last_outcome = elapsed()
@@ -157,7 +156,9 @@ class Engine:
     def turn(self) -> bool:
         """Settle what has finished and claim what is ready, in one commit; False when there was neither."""
         finished = self.outbox.take()
-        self._ahead.learn(finished)
+        # A batch takes as long as all of its jobs.
+        ordinary = self._ordinary(finished) if self._batches else finished
+        self._ahead.learn(ordinary)
         self._unsettled += finished
         if not self.notebook.is_empty:
             self._last_notes += self.notebook.take_of(self._unsettled)
@@ -201,7 +202,7 @@ class Engine:
             self._housekeeping.tick()
             did = self.turn()
             if not did:
-                self._warn_of_unknown_functions()
+                self._unknown.look()
         except DatabaseError as error:
             if not _is_passing(error):
                 raise
@@ -213,12 +214,27 @@ class Engine:
         return did
 
     def _wanted(self) -> Optional[Wanted]:
-        room = self._options.slots - len(self._held) + len(self._unsettled) + self._ahead.room()
-        if room <= 0 or self._stops:
-            return None
         options = self._options
+        occupied = len(self._held) - len(self._unsettled)
+        batches: Tuple[Tuple[str, int], ...] = ()
+        if self._batches:
+            ended = {outcome.seq for outcome in self._unsettled}
+            active = [job for seq, job in self._held.items() if seq not in ended]
+            occupied, batches = self._batches.count_others(active), self._batches.rooms(active)
+        room = options.slots - occupied + self._ahead.room()
+        if (room <= 0 and not batches) or self._stops:
+            return None
         takes_suspect = self._suspect not in self._held
-        return Wanted(options.queues, options.functions, room, takes_suspect, options.limited, options.weights)
+        return Wanted(
+            options.queues,
+            self._batches.others,
+            max(room, 0),
+            takes_suspect,
+            options.limited,
+            options.weights,
+            tuple(options.batches),
+            batches,
+        )
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
@@ -243,6 +259,9 @@ class Engine:
         settled = [(pop(outcome.seq), outcome) for outcome in outcomes]
         self.jobs_run += sum(type(outcome) not in NOT_RUN for outcome in outcomes)
         self._events.emit(JobsSettled(settled))
+
+    def _ordinary(self, outcomes: Sequence[Outcome]) -> List[Outcome]:
+        return [one for one in outcomes if one.seq in self._held and self._held[one.seq] not in self._batches]
 
     def _start(self, claimed: List[ClaimedJob]) -> None:
         if not claimed:
@@ -297,31 +316,26 @@ class Engine:
         has_room = self._wanted() is not None
         self._watcher.wait(self._longest_wait(), ignore_commits=not has_room)
         self.outbox.stop_awaiting()
-        if len(self._held) > self._options.slots and elapsed() - self._last_outcome > _LONGEST_AHEAD_SECONDS:
-            self._give_back_unstarted()
+        if self._holds_ahead() and elapsed() - self._last_outcome > _LONGEST_AHEAD_SECONDS:
+            self._give_back(lambda job: job not in self._batches)
+            self._ahead.forget()
 
     def _longest_wait(self) -> float:
         seconds = min(self._options.poll_delay, self._housekeeping.seconds_until_due())
         if self._next_run_at is not None:
             seconds = min(seconds, max(self._next_run_at - self._clock.now(), 0) / SECOND)
-        if len(self._held) > self._options.slots:
+        if self._holds_ahead():
             seconds = min(seconds, _LONGEST_AHEAD_SECONDS)
         return seconds
+
+    def _holds_ahead(self) -> bool:
+        held = self._batches.count_others(self._held.values()) if self._batches else len(self._held)
+        return held > self._options.slots
 
     def _give_back_unstarted(self) -> None:
         for executor in self._all_executors():
             self._unsettled += [Returned(job.seq, job.claim_number) for job in executor.take_back()]
         self._ahead.forget()
-
-    def _warn_of_unknown_functions(self) -> None:
-        if elapsed() < self._next_unknown_look:
-            return
-        self._next_unknown_look = elapsed() + _UNKNOWN_LOOK_SECONDS
-        functions = self._options.functions
-        for name in self._storage.unknown_functions(Wanted(self._options.queues, functions, 0)):
-            if name not in self._warned:
-                self._warned.add(name)
-                self._events.emit(FunctionUnknown(name, did_you_mean(name, functions)))
 
     def _shut_down(self) -> None:
         """Return the unstarted, give the running their time, then return them too."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from sqlite_job.core.batches import BatchedJob, results_of
 from sqlite_job.core.clock import SECOND, Clock
 from sqlite_job.core.context import JobContext, State, end_try, enter_job, leave_job, transaction_of
 from sqlite_job.core.errors import DecodeError, EncodeError, JobTimeoutError, PayloadTooLargeError
@@ -129,6 +130,52 @@ class Runner:
                 _logger.exception("on_job_end failed for %r", context)
         if capture is not None:
             capture.end()
+        end_try(context)
+        return outcome
+
+    def run_batch(self, function: Callable[..., Any], jobs: Sequence[ClaimedJob]) -> List[Outcome]:
+        """Call a batch function once, with all jobs that can be run; each has an outcome of its own."""
+        started_at = self._now()
+        outcomes: List[Outcome] = []
+        ready: List[Tuple[ClaimedJob, BatchedJob]] = []
+        for job in jobs:
+            if job.expires_at is not None and started_at >= job.expires_at:
+                outcomes.append(Cancelled(started_at, started_at, job.seq, job.claim_number, EXPIRED))
+                continue
+            context = self._context(job, self._tasks[job.function], None, None)
+            try:
+                if self._hooks.on_start is not None:
+                    self._call_hook(self._hooks.on_start, context)
+                ready.append((job, BatchedJob(context, *self._arguments(job))))
+            except BaseException as error:  # noqa: BLE001 - it fails alone
+                outcomes.append(self._end_of_one(context, job, started_at, error))
+        if ready:
+            results = self._call_batch(function, [one for _, one in ready])
+            outcomes += [
+                self._end_of_one(one.job, job, started_at, result) for (job, one), result in zip(ready, results)
+            ]
+        return outcomes
+
+    def _call_batch(self, function: Callable[..., Any], jobs: List[BatchedJob]) -> Sequence[Any]:
+        try:
+            value = function(jobs)
+            if asyncio.iscoroutine(value):
+                value = self._run_on_loop(value)
+            return results_of(value, len(jobs))
+        except BaseException as error:  # noqa: BLE001 - nothing that a job raises may reach the loop
+            return [error] * len(jobs)
+
+    def _end_of_one(self, context: JobContext, job: ClaimedJob, started_at: int, result: Any) -> Outcome:
+        outcome: Outcome
+        if isinstance(result, BaseException):
+            outcome = self._not_completed(context, job, Stop(), started_at, result)
+        else:
+            try:
+                outcome = self._completed(context, job, started_at, result)
+            except BaseException as error:  # noqa: BLE001 - a result that cannot be encoded
+                outcome = self._not_completed(context, job, Stop(), started_at, error)
+        if self._hooks.on_end is not None:
+            self._end(self._hooks.on_end, context)
         end_try(context)
         return outcome
 

@@ -88,7 +88,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         """Read what an exchange would find."""
 
         def look(transaction: Transaction) -> Peek:
-            functions = self._array(wanted.functions)
+            functions = self._array(wanted.claimable)
             queues = leave_out_paused(transaction, wanted)[0].queues
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
@@ -98,7 +98,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
                 return Peek(is_ready=True, next_run_at=None)
             times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0])
             next_run_at = min((time for time in times if time is not None), default=None)
-            slots = transaction.rows(schedule.SOONEST, functions)
+            slots = transaction.rows(schedule.SOONEST, self._array(wanted.known))
             return Peek(next_run_at is not None and next_run_at <= now, next_run_at, slots[0][0] if slots else None)
 
         return self._read(look)
@@ -280,6 +280,8 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
         claim = partial(self._claim, transaction, worker_id, now=now)
         claimed = claim_by_weight(wanted, claim, self._draw) if wanted.weights else claim(wanted)
+        for name, room in wanted.batches:
+            claimed += claim(wanted._replace(functions=(name,), room=room))
         rated.settle()
         unlimited = self._take_unlimited(transaction, claimed, wanted.limited) if wanted.limited and claimed else ()
         return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
@@ -316,7 +318,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
     def _claim_suspect(
         self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int
     ) -> Optional[ClaimedJob]:
-        functions = self._array(wanted.functions)
+        functions = self._array(wanted.known)
         for queue in wanted.queues:
             rows = transaction.rows(job.CLAIM_SUSPECT, now, worker_id, queue, functions)
             if rows:

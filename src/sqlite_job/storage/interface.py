@@ -24,7 +24,8 @@ class Wanted(NamedTuple):
     """What a worker may claim: queues in strict order, functions it has, and how many jobs.
 
     `takes_suspect`: also one job whose last worker died while it held it. `limited`: the functions that have a limit.
-    With `weights` of the queues each claim shares the room among them, in no strict order.
+    With `weights` of the queues each claim shares the room among them, in no strict order. Functions in `batched` are
+    claimed apart, as many jobs as `batches` says for each.
     """
 
     queues: Tuple[str, ...]
@@ -33,6 +34,20 @@ class Wanted(NamedTuple):
     takes_suspect: bool = False
     limited: Tuple[str, ...] = ()
     weights: Optional[Mapping[str, int]] = None
+    batched: Tuple[str, ...] = ()
+    batches: Tuple[Tuple[str, int], ...] = ()
+
+    @property
+    def claimable(self) -> Tuple[str, ...]:
+        """The functions of which there is room for a job."""
+        if not self.batched:
+            return self.functions
+        return (*(self.functions if self.room > 0 else ()), *(name for name, _ in self.batches))
+
+    @property
+    def known(self) -> Tuple[str, ...]:
+        """All functions of the worker."""
+        return self.functions + self.batched
 
     def without(self, queues: AbstractSet[str]) -> Wanted:
         """Return the same of all other queues."""
