@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from sqlite_job.core.errors import DatabaseBusyError, DatabaseReplacedError, TransactionStateError
+from sqlite_job.core.jobs import Conditions
 from sqlite_job.core.states import JobStatus
 from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.transactions import JobTransaction
@@ -283,3 +284,16 @@ def test_no_thread_and_no_connection_is_left(storage, running, begin):
             assert not thread.is_alive()
     if before:
         assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_the_next_of_the_group_is_released_in_the_same_commit(storage, begin):
+    conditions = Conditions(group_key="g", group_limit=1)
+    storage.enqueue([new_job("one", conditions=conditions), new_job("two", conditions=conditions)])
+    (job,) = claim(storage)
+    opened = begin()
+    opened.enter()
+
+    # The worker dies after this: nobody would look at the group again.
+    assert opened.complete(completed(job))
+
+    assert storage.get("two").status is JobStatus.PENDING

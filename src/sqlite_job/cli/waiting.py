@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Iterator, Optional
 
 import click
 
@@ -22,15 +22,18 @@ def wait_for_end(inspector: Inspector, job_id: str, timeout: Optional[float]) ->
     job = inspector.job(job_id)
     if job.status.is_final:
         return job
-    if not any(job.queue in worker.queues for worker in inspector.workers()):
-        note = (
-            f"No worker serves the queue {job.queue!r}; start one: sqlite-job worker MODULE.CLASS --queue {job.queue}"
-        )
-        click.echo(printable_line(note), err=True)
-    if job.queue in inspector.paused_queues():
-        click.echo(printable_line(f"The queue {job.queue!r} is paused; go on: sqlite-job resume {job.queue}"), err=True)
+    hints = list(_why_it_may_wait(inspector, job.queue))
     with progress_bar() as show:
+        for hint in hints:
+            click.echo(printable_line(hint), err=True)
         return inspector.wait(job_id, timeout, on_progress=show)
+
+
+def _why_it_may_wait(inspector: Inspector, queue: str) -> Iterator[str]:
+    if not any(queue in worker.queues for worker in inspector.workers()):
+        yield f"No worker serves the queue {queue!r}; start one: sqlite-job worker MODULE.CLASS --queue {queue}"
+    if queue in inspector.paused_queues():
+        yield f"The queue {queue!r} is paused; go on: sqlite-job resume {queue}"
 
 
 def report_end(job: JobInfo, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ def find_zone(name: object) -> Zone:
         from backports.zoneinfo import ZoneInfo, available_timezones
 
     try:
-        return Zone(name, ZoneInfo(name))
+        return Zone(name, ZoneInfo(name))  # type: ignore[abstract,unused-ignore] # so the stubs of the backport have it
     except Exception:  # noqa: BLE001 - a KeyError, ValueError or OSError, as the name and the system have it
         known = available_timezones()
         mend = did_you_mean(name, known) if known else "; this system has no time zones: pip install tzdata"

@@ -17,6 +17,7 @@ from sqlite_job.storage import files, joining
 from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.free_space import FreeSpace
 from sqlite_job.storage.gate import Gate, refuse_to_wait_for_oneself
+from sqlite_job.storage.limiting import release_after
 from sqlite_job.storage.shared_transactions import AnySession
 from sqlite_job.storage.sqlite_connection import connect, is_busy, translate
 from sqlite_job.storage.transaction import Transaction
@@ -66,9 +67,11 @@ class SqliteSharing(SQLStorage):
         refuse_to_wait_for_oneself(self._path)
         if self._engine_of_jobs is None:
             self._engine_of_jobs = make_engine(partial(connect, self._path, self._durability))
-        kept = KeptTransaction(
-            self._path, self._engine_of_jobs, partial(self._in_turn, self._attempt_here), self._record
-        )
+
+        def in_turn(attempt: Callable[[], None]) -> None:
+            self._in_turn(self._attempt_here, attempt)
+
+        kept = KeptTransaction(self._path, self._engine_of_jobs, in_turn, self._record)
         kept.begin(stop)
         return kept
 
@@ -97,5 +100,10 @@ class SqliteSharing(SQLStorage):
         attempt()
 
     def _record(self, cursor: sqlite3.Cursor, completed: Completed) -> bool:
+        transaction, now = Transaction(cursor, _DIALECT), completed.finished_at
         # Which worker it is does not matter: the fence says that this one holds the job.
-        return not self._settle_one_by_one(Transaction(cursor, _DIALECT), 0, [completed], completed.finished_at)
+        if self._settle_one_by_one(transaction, 0, [completed], now):
+            return False
+        # In the same commit: the worker may die before it could tell of this one.
+        release_after(transaction, self._array([completed.seq]), now)
+        return True

@@ -114,7 +114,7 @@ class _Drainer:
             while self._has_scheduled():
                 worker = InlineWorker(self._queues_now(), self._workplace, retries_at_once=False)
                 next_run_at = worker.next_run_at()
-                if next_run_at in (None, moved_to):  # it is due, and nothing could run it
+                if next_run_at is None or next_run_at == moved_to:  # it is due, and nothing could run it
                     return
                 moved_to = next_run_at
                 clock.move_to(max(clock.now(), to_datetime(next_run_at)))

@@ -71,7 +71,7 @@ MAKE_READY = Statement(
 REPLACE_PAYLOAD = Statement(
     update(payload)
     .where(payload.c.seq == given("seq"))
-    .values(codec=given("codec"), args=given("args"), preview=given("preview")),
+    .values({"codec": given("codec"), "args": given("args"), "preview": given("preview")}),
     *names("codec", "args", "preview", "seq"),
 )
 
