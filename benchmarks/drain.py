@@ -42,6 +42,7 @@ CASES = [
     Case("no-op, NORMAL", "normal", "echo", ["echo"]),
     Case("coroutine, FULL", "full", "async_echo", ["async_echo"]),
     Case("no-op, worker of both kinds", "full", "echo", ["echo", "async_echo"]),
+    Case("two job processes, FULL", "full", "process_echo", ["process_echo"]),
     Case("Limit(1) for each of 1,000 keys", "full", "limited_echo", ["limited_echo"], yardstick="no limit"),
     Case("1 ms of sleep, 10 at once", "full", "nap", ["nap"], yardstick="bare threads"),
 ]

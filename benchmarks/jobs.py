@@ -27,6 +27,11 @@ def limited_echo(number: int) -> int:
     return number
 
 
+@task(executor="process")
+def process_echo(number: int) -> int:
+    return number
+
+
 def nap(number: int) -> int:
     time.sleep(NAP_SECONDS)
     return number
@@ -38,12 +43,21 @@ def stamp() -> int:
 
 
 FUNCTIONS: Dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (echo, async_echo, limited_echo, nap, stamp)
+    function.__name__: function for function in (echo, async_echo, limited_echo, process_echo, nap, stamp)
 }
+
+
+class ProcessSettings(WorkerSettings):
+    """Two job processes; they import this class, so it cannot be made on the way."""
+
+    functions = (process_echo,)
+    max_jobs = 2
 
 
 def settings(path: str, durability: str, *names: str) -> WorkerSettings:
     """Return default settings for a database, with the functions of these names."""
+    if names == ("process_echo",):
+        return ProcessSettings(path)
     knobs = {"functions": [FUNCTIONS[name] for name in names], "durability": durability}
     made: WorkerSettings = type("BenchmarkSettings", (WorkerSettings,), knobs)(path)
     return made

@@ -28,7 +28,13 @@ EXPECTED = {
     "drain": {
         **{
             f"{clock}{what}": 300
-            for what in ("no-op, FULL", "no-op, NORMAL", "coroutine, FULL", "no-op, worker of both kinds")
+            for what in (
+                "no-op, FULL",
+                "no-op, NORMAL",
+                "coroutine, FULL",
+                "no-op, worker of both kinds",
+                "two job processes, FULL",
+            )
             for clock in ("", "CPU, ")
         },
         "Limit(1) for each of 1,000 keys": 300,
