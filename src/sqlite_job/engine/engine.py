@@ -22,6 +22,7 @@ from sqlite_job.core.events import (
     WorkerFailed,
 )
 from sqlite_job.core.jobs import ClaimedJob, Conditions
+from sqlite_job.core.limits import QueueLimit
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
@@ -61,6 +62,7 @@ class EngineOptions(NamedTuple):
     limited: Tuple[str, ...] = ()
     weights: Optional[Mapping[str, int]] = None
     claims_ahead: bool = True
+    queue_limits: Tuple[QueueLimit, ...] = ()
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -218,7 +220,15 @@ class Engine:
             return None
         options = self._options
         takes_suspect = self._suspect not in self._held
-        return Wanted(options.queues, options.functions, room, takes_suspect, options.limited, options.weights)
+        return Wanted(
+            options.queues,
+            options.functions,
+            room,
+            takes_suspect,
+            options.limited,
+            options.weights,
+            options.queue_limits,
+        )
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)

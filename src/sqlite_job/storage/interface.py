@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredArguments, StoredResult
+from sqlite_job.core.limits import QueueLimit
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
@@ -25,6 +26,7 @@ class Wanted(NamedTuple):
 
     `takes_suspect`: also one job whose last worker died while it held it. `limited`: the functions that have a limit.
     With `weights` of the queues each claim shares the room among them, in no strict order.
+    Of a queue in `queue_limits` no more is claimed than they allow.
     """
 
     queues: Tuple[str, ...]
@@ -33,6 +35,7 @@ class Wanted(NamedTuple):
     takes_suspect: bool = False
     limited: Tuple[str, ...] = ()
     weights: Optional[Mapping[str, int]] = None
+    queue_limits: Tuple[QueueLimit, ...] = ()
 
     def without(self, queues: AbstractSet[str]) -> Wanted:
         """Return the same of all other queues."""
