@@ -6,13 +6,14 @@ import inspect
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from sqlite_job.core.batches import DEFAULT_WITHIN, Batch
 from sqlite_job.core.errors import EncodeError, InvalidNameError, SettingsError
 from sqlite_job.core.events import Subscriber
 from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.knobs import wrong_values
+from sqlite_job.core.limits import LimitsOfQueue
 from sqlite_job.core.middleware import AnyMiddleware, wrong_middleware
 from sqlite_job.core.names import check_name
 from sqlite_job.core.parameters import parameters_of
@@ -69,6 +70,9 @@ class WorkerSettings:
 
     max_jobs: int = 10
     """How many jobs run at once."""
+
+    queue_limits: Mapping[str, LimitsOfQueue] = {}
+    """How many jobs of a queue run at once, or start within a time, over all workers that have this setting."""
 
     max_tries: int = 1
     """How often a job is tried before it fails."""

@@ -21,6 +21,7 @@ from sqlite_job.core.events import (
     check_subscription,
 )
 from sqlite_job.core.jobs import ClaimedJob
+from sqlite_job.core.limits import make_queue_limits
 from sqlite_job.core.names import check_name
 from sqlite_job.core.retention import Retention
 from sqlite_job.core.shares import check_weights
@@ -305,6 +306,7 @@ class Worker:
             shutdown_timeout=duration(settings.shutdown_timeout),
             limited=settings.registry.limited,
             batches={name: task.batch.size for name, task in settings.registry.tasks.items() if task.batch is not None},
+            queue_limits=make_queue_limits(settings.queue_limits, self.queues),
             # Of one queue there is nothing to share out.
             weights=self.weights if len(self.queues) > 1 else None,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from sqlite_job.core.errors import InvalidOptionError
+from sqlite_job.core.limits import wrong_queue_limits
 from sqlite_job.core.numbers import is_whole
 from sqlite_job.core.parameters import why_not_callable_with
 from sqlite_job.core.retries import Backoff, to_seconds
@@ -123,6 +124,7 @@ CHECKS: Dict[str, Check] = {
     "max_jobs_per_child": whole(1, may_be_none=True),
     "max_rss_mb": whole(1, may_be_none=True),
     "max_jobs": whole(1),
+    "queue_limits": wrong_queue_limits,
     "max_tries": whole(1),
     "max_deaths": whole(1),
     "keep_result": seconds(may_be_none=True),

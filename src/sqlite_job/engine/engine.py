@@ -21,6 +21,7 @@ from sqlite_job.core.events import (
     WorkerFailed,
 )
 from sqlite_job.core.jobs import ClaimedJob, Conditions
+from sqlite_job.core.limits import QueueLimit
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
@@ -60,6 +61,7 @@ class EngineOptions(NamedTuple):
     weights: Optional[Mapping[str, int]] = None
     claims_ahead: bool = True
     batches: Mapping[str, int] = MappingProxyType({})
+    queue_limits: Tuple[QueueLimit, ...] = ()
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -234,6 +236,7 @@ class Engine:
             options.weights,
             tuple(options.batches),
             batches,
+            options.queue_limits,
         )
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:

@@ -30,6 +30,7 @@ from sqlite_job.storage.looking import LookVerbs
 from sqlite_job.storage.noting import NotingVerbs, write_notes
 from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
 from sqlite_job.storage.pruning import PruneVerbs
+from sqlite_job.storage.queue_limiting import QueueLimitedClaim, leave_out_full
 from sqlite_job.storage.rescuing import find_dead, rescue_all
 from sqlite_job.storage.scheduling import ScheduleVerbs
 from sqlite_job.storage.settling import settle_one
@@ -89,14 +90,14 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         def look(transaction: Transaction) -> Peek:
             functions = self._array(wanted.claimable)
-            queues = leave_out_paused(transaction, wanted)[0].queues
+            queues, next_start = leave_out_full(transaction, leave_out_paused(transaction, wanted)[0], now)
             looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
             if any(transaction.rows(statement, queue, functions, now) for statement in looks for queue in queues):
                 return Peek(is_ready=True, next_run_at=None)
             if transaction.rows(rate.DUE, now, self._array(queues), functions, 1):
                 return Peek(is_ready=True, next_run_at=None)
-            times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0])
+            times = (transaction.rows(job.NEXT_RUN_AT)[0][0], transaction.rows(rate.NEXT_AT, now)[0][0], next_start)
             next_run_at = min((time for time in times if time is not None), default=None)
             slots = transaction.rows(schedule.SOONEST, self._array(wanted.known))
             return Peek(next_run_at is not None and next_run_at <= now, next_run_at, slots[0][0] if slots else None)
@@ -275,14 +276,21 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
         wanted, paused = leave_out_paused(transaction, wanted)
+        limited = QueueLimitedClaim(transaction, wanted, now) if wanted.queue_limits else None
+        wanted = limited.leave_out_full() if limited else wanted
         rated = RatedClaim(transaction, self._array, wanted, now)
         rated.release()
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
-        claim = partial(self._claim, transaction, worker_id, now=now)
+        claim: Callable[[Wanted], List[ClaimedJob]] = partial(self._claim, transaction, worker_id, now=now)
+        if limited:
+            limited.take([suspect_job] if suspect_job else [])
+            claim = partial(limited.claim, claim)
         claimed = claim_by_weight(wanted, claim, self._draw) if wanted.weights else claim(wanted)
         for name, room in wanted.batches:
             claimed += claim(wanted._replace(functions=(name,), room=room))
         rated.settle()
+        if limited:
+            limited.record()
         unlimited = self._take_unlimited(transaction, claimed, wanted.limited) if wanted.limited and claimed else ()
         return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
 

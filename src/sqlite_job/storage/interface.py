@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import AbstractSet, Callable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, JobFailure, JobInfo, NewJob, RescuedJob, StoredArguments, StoredResult
+from sqlite_job.core.limits import QueueLimit
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
@@ -25,7 +26,8 @@ class Wanted(NamedTuple):
 
     `takes_suspect`: also one job whose last worker died while it held it. `limited`: the functions that have a limit.
     With `weights` of the queues each claim shares the room among them, in no strict order. Functions in `batched` are
-    claimed apart, as many jobs as `batches` says for each.
+    claimed apart, as many jobs as `batches` says for each. Of a queue in `queue_limits` no more is claimed than they
+    allow.
     """
 
     queues: Tuple[str, ...]
@@ -36,6 +38,7 @@ class Wanted(NamedTuple):
     weights: Optional[Mapping[str, int]] = None
     batched: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, int], ...] = ()
+    queue_limits: Tuple[QueueLimit, ...] = ()
 
     @property
     def claimable(self) -> Tuple[str, ...]:
