@@ -46,6 +46,7 @@ PUBLISHED = {
     *("keep_result", "keep_failed", "lease", "poll_delay", "shutdown_timeout", "durability", "serializer", "accept"),
     *("max_payload", "preview", "redact", "capture_logs", "timezone", "max_jobs_per_child", "max_rss_mb", "schema"),
     *("allow_network_fs", "middleware", "on_startup", "on_shutdown", "on_job_start", "on_job_end", "on_failure"),
+    "queue_limits",
     "subscribers",  # a worker that is started by the command line has no other way to get any
 }
 

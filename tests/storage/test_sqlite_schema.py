@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
-from sqlite_job.storage.sql import belongings, expiry, group, job, payload, rate, schedule, unique
+from sqlite_job.storage.sql import belongings, expiry, group, job, payload, queue, rate, schedule, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -119,6 +119,7 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (job.STATUS, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
         (expiry.FIND, (0, 1), "INDEX sqlitejob_expiring (expires_at"),
         (group.IS_ANY_BLOCKED, (), "INDEX sqlitejob_blocked"),
+        (queue.COUNT_RUNNING, ("default",), "USING INDEX sqlitejob_held"),
         (group.RELEASE, ("g",), "INDEX sqlitejob_grouped (group_key=? AND status=?)"),
         (group.OF_JOBS, ("[1]",), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (rate.DUE, (0, '["default"]', '["add"]', 1), "INDEX sqlitejob_rate_next (next_at"),
