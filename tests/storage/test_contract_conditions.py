@@ -460,3 +460,27 @@ def test_a_snoozed_job_keeps_its_place_in_a_sequence(storage):
 
     assert claim(storage) == []
     assert ids(claim(storage, now=NOW + SECOND + LEASE)) == ["a"]
+
+
+# ---- what is forgotten
+
+
+def test_a_rate_is_forgotten_when_no_job_and_no_start_of_it_counts(storage):
+    storage.enqueue([rated("a"), rated("b", key="s", run_at=NOW + 99 * SECOND)])
+    (job,) = claim(storage)
+    assert storage.forget_unused(NOW) == 0
+    settle(storage, completed(job))
+    assert storage.forget_unused(NOW + 10 * SECOND - 1) == 0
+
+    assert storage.forget_unused(NOW + 10 * SECOND) == 1
+    assert storage.forget_unused(NOW + 10 * SECOND) == 0
+    assert ids(claim(storage, now=NOW + 99 * SECOND)) == ["b"]
+
+
+def test_a_unique_key_is_forgotten_when_its_window_and_its_job_are_gone(storage):
+    storage.enqueue([unique("a", unique_for=SECOND), unique("b", key="l", unique_for=SECOND)])
+    storage.delete("a")
+    assert storage.forget_unused(NOW + SECOND) == 0
+
+    assert storage.forget_unused(NOW + SECOND + 1) == 1
+    assert storage.enqueue([unique("c", key="l", created_at=NOW + 2 * SECOND)]) == {"c": "b"}

@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 # In one transaction, which others wait for.
-_MOST_EXPIRED = 500
+_MOST_EXPIRED = _MOST_FORGOTTEN = 500
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -144,6 +144,20 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             return len(seqs)
 
         return self._write(end)
+
+    def forget_unused(self, now: int) -> int:
+        """Delete rates and unique keys that mean nothing any more."""
+        rates = self._read(lambda transaction: transaction.rows(rate.FIND_UNUSED, now, _MOST_FORGOTTEN))
+        keys = self._read(lambda transaction: transaction.rows(unique.FIND_UNUSED, now, _MOST_FORGOTTEN))
+        if not rates and not keys:
+            return 0
+
+        def forget(transaction: Transaction) -> int:
+            gone = [key for (key,) in rates if transaction.run(rate.FORGET, key, now)]
+            transaction.many(rate.FORGET_STARTS, [(key, now) for key in gone])
+            return len(gone) + transaction.many(unique.FORGET, [(key, now) for (key,) in keys])
+
+        return self._write(forget)
 
     def cancel_requests(self, worker_id: int) -> List[CancelRequest]:
         """Read which jobs of a worker are to be cancelled."""

@@ -226,6 +226,10 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Shar
         """
         ...
 
+    def forget_unused(self, now: int) -> int:
+        """Delete what is kept of rates and unique keys that mean nothing any more, some at a time; returns how many."""
+        ...
+
     def cancel_requests(self, worker_id: int) -> List[CancelRequest]:
         """Return the wishes to cancel jobs that this worker holds."""
         ...

@@ -113,21 +113,19 @@ OF_JOBS = Statement(
     *names("seqs"),
 )
 
-# For housekeeping: rates that nobody waits for, with no start that counts.
-_UNUSED = (
-    select(rate.c.key)
-    .where(
-        ~exists(select(job.c.seq).where(job.c.rate_key == rate.c.key, job.c.finished_at.is_(None)).correlate(rate)),
-        ~exists(
-            select(start.c.seq)
-            .where(start.c.rate_key == rate.c.key, start.c.started_at > given("now") - rate.c.per)
-            .correlate(rate)
-        ),
-    )
-    .limit(given("most"))
-    .offset(literal_column("0"))
+# For housekeeping: rates of which no job is left to run, with no start that counts.
+_IS_UNUSED = and_(
+    ~exists(select(job.c.seq).where(job.c.rate_key == rate.c.key, job.c.finished_at.is_(None)).correlate(rate)),
+    ~exists(
+        select(start.c.seq)
+        .where(start.c.rate_key == rate.c.key, start.c.started_at > given("now") - rate.c.per)
+        .correlate(rate)
+    ),
 )
 
-FIND_UNUSED = Statement(_UNUSED, *names("now", "most"))
+FIND_UNUSED = Statement(
+    select(rate.c.key).where(_IS_UNUSED).limit(given("most")).offset(literal_column("0")), *names("now", "most")
+)
 
-FORGET = Statement(delete(rate).where(rate.c.key == given("key")), *names("key"))
+# Looked at once more: a job may have come meanwhile.
+FORGET = Statement(delete(rate).where(rate.c.key == given("key"), _IS_UNUSED), *names("key", "now"))

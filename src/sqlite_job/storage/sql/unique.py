@@ -76,13 +76,13 @@ REPLACE_PAYLOAD = Statement(
 )
 
 # For housekeeping: keys whose window has passed and whose job is gone.
-FIND_UNUSED = Statement(
-    select(unique.c.key)
-    .where(
-        unique.c.until < given("now"),
-        ~exists(select(job.c.seq).where(job.c.seq == unique.c.seq).correlate(unique)),
-    )
-    .limit(given("most"))
-    .offset(literal_column("0")),
-    *names("now", "most"),
+_IS_UNUSED = and_(
+    unique.c.until < given("now"),
+    ~exists(select(job.c.seq).where(job.c.seq == unique.c.seq).correlate(unique)),
 )
+
+FIND_UNUSED = Statement(
+    select(unique.c.key).where(_IS_UNUSED).limit(given("most")).offset(literal_column("0")), *names("now", "most")
+)
+
+FORGET = Statement(delete(unique).where(unique.c.key == given("key"), _IS_UNUSED), *names("key", "now"))
