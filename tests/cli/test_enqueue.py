@@ -136,3 +136,19 @@ def test_what_cannot_be_enqueued_is_a_usage_error_and_makes_no_database(run, fol
     assert (ended.code, ended.out) == (2, "")
     assert problem in ended.err
     assert not (folder / DATABASE).exists()
+
+
+def test_a_unique_job_is_there_once_and_the_second_time_says_so(run, jobs):
+    first = run("enqueue", "f", "--unique", "nightly")
+    again = run("enqueue", "f", "--unique", "nightly")
+
+    assert again.out == first.out
+    assert "There is a job with the key 'nightly' already, left as it is: f()" in again.err
+    assert len(jobs.list_jobs()) == 1
+
+
+def test_jobs_of_a_group_wait_for_each_other_and_expire(run, jobs):
+    run("enqueue", "f", "--group", "ledger", "--expires", "1h")
+    second = run("enqueue", "f", "--group", "ledger").out.strip()
+
+    assert jobs.get_job(second).status == "blocked"

@@ -15,6 +15,7 @@ from sqlite_job.cli.printable import printable_line
 from sqlite_job.cli.settings_path import load_settings
 from sqlite_job.cli.waiting import report_end, wait_for_end
 from sqlite_job.connections import SQLiteJob
+from sqlite_job.core.clock import SystemClock, to_microseconds
 from sqlite_job.core.errors import JobNotFoundError, did_you_mean
 from sqlite_job.inspection import Inspector
 from sqlite_job.settings import WorkerSettings
@@ -71,6 +72,14 @@ class EnqueueCommand(click.Command):
 @click.option("--priority", type=int, help="Higher runs first.  [default: 0]")
 @click.option("--job-id", metavar="ID", help="An id of your own; a job that has it already is left as it is.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to find the job by; may be repeated.")
+@click.option(
+    "--expires",
+    type=parse_duration,
+    metavar="DURATION",
+    help="Do not start it any more when so much time has passed since it could: seconds, or 10m, 2h, 1d.",
+)
+@click.option("--unique", metavar="KEY", help="Store no second job with this key until the first has ended.")
+@click.option("--group", metavar="NAME", help="Run the jobs of this group one after the other.")
 @click.option("--wait", "must_wait", is_flag=True, help="Wait for the job to end, and show its result.")
 @json_option
 @database_option_beside_settings
@@ -93,7 +102,10 @@ def enqueue(
     inspector = Inspector(database if worker_settings is None else worker_settings.location)
     verb, place = _verb(inspector, options["job_id"]), _place(inspector)
     jobs = _open_queue(inspector.location, worker_settings).with_options(**options)
+    began = SystemClock().now()
     job = jobs.enqueue(function, *args, **kwargs).info()
+    if options["unique"] is not None and to_microseconds(job.created_at) < began:
+        verb = f"There is a job with the key {options['unique']!r} already, left as it is:"
     click.echo(printable_line(f"{verb} {preview_job_call(job)} in the queue {job.queue!r} of {place}"), err=True)
     if must_wait:
         report_end(wait_for_end(inspector, job.id, None), as_json=as_json)
