@@ -9,7 +9,6 @@ import threading
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from sqlite_job.core.errors import DatabaseBusyError, DatabaseReplacedError, TransactionStateError
 from sqlite_job.core.jobs import Conditions
@@ -135,8 +134,7 @@ def test_a_stop_ends_a_statement_that_goes_on_for_ever(storage, running, begin):
     endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
     threading.Timer(0.2, stop.set, (StopCause.TIMEOUT,)).start()
 
-    # Which error it is depends on who is quicker: the connection is rolled back by another thread.
-    with pytest.raises((SQLAlchemyError, sqlite3.Error)):
+    with pytest.raises(Exception, match="interrupted"):
         session.execute(endless).fetchall()
     opened.close()
     storage.enqueue([new_job("two")])

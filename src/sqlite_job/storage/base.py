@@ -126,7 +126,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             seq, status = _locate(transaction, job_id)
             transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
             transaction.run(suspect.REMOVE, seq)
-            release_after(transaction, self._array([seq]), now)
+            release_after(transaction, self._array, [seq], now)
             return status
 
         return self._write(end)
@@ -140,7 +140,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             seqs = [seq for (seq,) in transaction.rows(expiry.FIND, now, _MOST_EXPIRED)]
             transaction.many(expiry.EXPIRE, [(now, seq) for seq in seqs])
             transaction.many(suspect.REMOVE, [(seq,) for seq in seqs])
-            release_after(transaction, self._array(seqs), now)
+            release_after(transaction, self._array, seqs, now)
             return len(seqs)
 
         return self._write(end)
@@ -175,7 +175,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             transaction.run(result.DELETE, seq)
             transaction.run(progress.DELETE, seq)
             transaction.run(suspect.REMOVE, seq)
-            release_after(transaction, self._array([seq]), now)
+            release_after(transaction, self._array, [seq], now)
             return status
 
         return self._write(again)
@@ -282,7 +282,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             write_notes(notes, transaction)
         stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
         if outcomes:
-            release_after(transaction, self._array([outcome.seq for outcome in outcomes]), now)
+            release_after(transaction, self._array, [outcome.seq for outcome in outcomes], now)
         self._promote(transaction, now)
         if not wanted:
             return Exchange([], stale)
@@ -323,7 +323,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         promoted = transaction.rows(job.PROMOTE, now)
         limited = [seq for seq, group_key, rate_key in promoted if group_key is not None or rate_key is not None]
         if limited:
-            release_after(transaction, self._array(limited), now)
+            release_after(transaction, self._array, limited, now)
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)

@@ -15,8 +15,8 @@ from sqlite_job.core.options import MetaValue
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.note_storage import NoteStorage
-from sqlite_job.storage.queue_contract import QueueStorage
-from sqlite_job.storage.retention_contract import RetentionStorage
+from sqlite_job.storage.queue_storage import QueueStorage
+from sqlite_job.storage.retention_storage import RetentionStorage
 from sqlite_job.storage.schedule_storage import ScheduleStorage
 from sqlite_job.storage.shared_transactions import SharedTransactions
 

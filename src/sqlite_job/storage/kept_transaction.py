@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Callable, Optional, Union
 
-from sqlalchemy.engine import Connection, Engine, create_engine
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, ExceptionContext, create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -24,6 +26,14 @@ from sqlite_job.storage.sqlite_connection import translate
 
 # A savepoint below all of the user's: if it is gone at the end, the transaction is not the one that was begun.
 _GUARD = "sqlitejob_job"
+
+# How long the keeper of a stopped job waits to see whether a statement runs, and then for its error to be told: the
+# text of an error stands in the connection, and would be lost to what the keeper does with it.
+_SECONDS_TO_BE_SEEN = 0.02
+_SECONDS_TO_BE_TOLD = 0.05
+
+# Where a connection keeps the event that says so.
+_TOLD = "sqlite_job_error_is_told"
 
 # How many steps of SQLite's machine a statement of a stopped job may still take: about a millisecond.
 _STEPS_BETWEEN_LOOKS = 10_000
@@ -40,7 +50,9 @@ def make_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
 
     One for all of them: it remembers how the user's statements are compiled.
     """
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "handle_error", _note_error)
+    return engine
 
 
 class KeptTransaction:
@@ -56,6 +68,8 @@ class KeptTransaction:
         self._connection: Connection
         self._session: Optional[Session] = None
         self._is_stopped = False
+        self._is_interrupted = threading.Event()
+        self._error_is_told = threading.Event()
         # What the keeper is to do: complete, or (None) roll back; the first wish counts. Of the queues this is the one
         # whose put may be called in a signal handler.
         self._wishes: SimpleQueue[Optional[Completed]] = SimpleQueue()
@@ -147,17 +161,26 @@ class KeptTransaction:
             cursor = driver.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             cursor.execute(f"SAVEPOINT {_GUARD}")
+            connection.info[_TOLD] = self._error_is_told
+            driver.set_progress_handler(partial(self._must_end, threading.get_ident()), _STEPS_BETWEEN_LOOKS)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
-        keeper = threading.get_ident()
-        driver.set_progress_handler(lambda: self._is_stopped and threading.get_ident() != keeper, _STEPS_BETWEEN_LOOKS)
         self._news.put(None)
         wish = self._wishes.get()
+        if self._is_stopped and self._is_interrupted.wait(_SECONDS_TO_BE_SEEN):
+            self._error_is_told.wait(_SECONDS_TO_BE_TOLD)
         self._end = self._commit(cursor, wish) if wish is not None else _rolled_back()
         if self._end is not True:
             _undo(cursor)
+
+    def _must_end(self, keeper: int) -> bool:
+        """Whether a statement that runs is to be interrupted: asked by SQLite in the thread that runs it."""
+        if not self._is_stopped or threading.get_ident() == keeper:
+            return False
+        self._is_interrupted.set()
+        return True
 
     def _commit(self, cursor: sqlite3.Cursor, completed: Completed) -> Union[bool, BaseException]:
         try:
@@ -174,6 +197,12 @@ class KeptTransaction:
         except BaseException as error:  # noqa: BLE001 - as above
             return error
         return True
+
+
+def _note_error(context: ExceptionContext) -> None:
+    told = context.connection.info.get(_TOLD) if context.connection is not None else None
+    if told is not None:
+        told.set()
 
 
 def _is_guarded(cursor: sqlite3.Cursor) -> bool:

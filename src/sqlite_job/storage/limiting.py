@@ -45,13 +45,14 @@ def release_group(transaction: Transaction, group_key: str, now: int) -> None:
             transaction.run(rate.TOUCH, now, rate_key)
 
 
-def release_after(transaction: Transaction, seqs: Any, now: int) -> None:
-    """Release what waited for these jobs (an array) to end, and have them looked at again if they wait themselves."""
+def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], now: int) -> None:
+    """Release what waited for these jobs to end, and have them looked at again if they wait themselves."""
     if not transaction.rows(group.IS_ANY_BLOCKED):
         return
-    for key in {key for (key,) in transaction.rows(group.OF_JOBS, seqs)}:
+    given = array(seqs)
+    for key in {key for (key,) in transaction.rows(group.OF_JOBS, given)}:
         release_group(transaction, key, now)
-    for (rate_key,) in transaction.rows(rate.OF_JOBS, seqs):
+    for (rate_key,) in transaction.rows(rate.OF_JOBS, given):
         transaction.run(rate.TOUCH, now, rate_key)
 
 
@@ -88,7 +89,7 @@ class RatedClaim:
             if len(started) < len(self._released):
                 self._transaction.run(rate.BLOCK, self._array(self._released))
             # Others of their groups waited behind them.
-            release_after(self._transaction, self._array(self._released), self._now)
+            release_after(self._transaction, self._array, self._released, self._now)
         for key, starts, per in self._rates:
             self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
             self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)

@@ -53,5 +53,5 @@ def _rescue_from(worker_id: int, now: int, max_deaths: int, array: Array, transa
         report = FailureReport(tries, "WorkerDied", message, "")
         settle_one(transaction, worker_id, Died(started_at, now, seq, claim_number, report, is_final), now)
         rescued.append(RescuedJob(job_id, function, deaths + 1, worker_id, is_final))
-    release_after(transaction, array([row[0] for row in held]), now)
+    release_after(transaction, array, [row[0] for row in held], now)
     return rescued

@@ -105,5 +105,5 @@ class SqliteSharing(SQLStorage):
         if self._settle_one_by_one(transaction, 0, [completed], now):
             return False
         # In the same commit: the worker may die before it could tell of this one.
-        release_after(transaction, self._array([completed.seq]), now)
+        release_after(transaction, self._array, [completed.seq], now)
         return True
