@@ -25,6 +25,7 @@ from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import Address, load_settings
+from sqlite_job.storage.opening import clock_of
 from sqlite_job.wiring import capturing_if_wanted, make_runner
 
 # Between two messages of notes: with the half second of the worker, what a job says is there within a second.
@@ -67,7 +68,7 @@ class _JobProcess:
         self._channel = channel
         self._tasks = settings.registry.tasks
         self._notes = _NotesToWorker(channel)
-        self._runner: Runner = make_runner(settings, hooks, SystemClock(), self._notes.notebook)
+        self._runner: Runner = make_runner(settings, hooks, clock_of(settings.location), self._notes.notebook)
         self._loop = loop
         self._stop = Stop()
         self._is_running = False

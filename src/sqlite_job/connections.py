@@ -50,7 +50,7 @@ from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.operations import Operations
 from sqlite_job.settings import WorkerSettings, check_settings, default_database
-from sqlite_job.storage.opening import Database, check_session, locate
+from sqlite_job.storage.opening import Database, check_session, clock_of, locate
 from sqlite_job.storage.shared_transactions import AnySession
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ else:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_clock = SystemClock()
-_make_id = IdMaker(_clock.now)
+_make_id = IdMaker(SystemClock().now)
 
 # Called after each commit of new jobs with the database and the jobs, while a test runs them inline
 # (`sqlite_job.testing`).
@@ -114,6 +113,7 @@ class SQLiteJob(Operations):
         self._durability = durability
         self._allow_network_fs = allow_network_fs
         self._database = locate(default_database() if database is None else database)
+        self._clock = clock_of(self._database, durability)
         self._codecs = make_codecs(serializer)
         problems = list(wrong_middleware(middleware))
         if problems:
@@ -241,6 +241,7 @@ class SQLiteJob(Operations):
             maker=self._maker,
             timezone=self._timezone,
             job=self.job,
+            clock=self._clock,
         )
 
     def _store(self, new_jobs: Sequence[NewJob]) -> Mapping[str, str]:
@@ -256,6 +257,7 @@ class SQLiteJob(Operations):
         self._registry = settings.registry
         self._database = settings.location
         self._durability = settings.durability
+        self._clock = clock_of(settings.location, settings.durability)
         self._allow_network_fs = settings.allow_network_fs
         self._codecs = settings.codecs
         self._middleware = takers_of_enqueue(settings.middleware)
@@ -272,7 +274,7 @@ class SQLiteJob(Operations):
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
         options = self._options
-        now = _clock.now()
+        now = self._clock.now()
         job_id = options.job_id or _make_id.made_at(now)
         if self._middleware:
             options = self._ask_middleware(job_id, resolved, args, kwargs)

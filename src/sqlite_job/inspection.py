@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
-from sqlite_job.core.clock import SystemClock, elapsed, to_datetime
+from sqlite_job.core.clock import elapsed, to_datetime
 from sqlite_job.core.errors import InvalidOptionError, JobNotFoundError, ResultTimeoutError
 from sqlite_job.core.findings import Finding
 from sqlite_job.core.jobs import JobFailure, JobInfo
@@ -20,7 +20,7 @@ from sqlite_job.core.schedule_info import ScheduleInfo, schedule_info
 from sqlite_job.core.states import JobStatus
 from sqlite_job.settings import default_database
 from sqlite_job.storage.interface import JobFilter, Storage
-from sqlite_job.storage.opening import Database, examine, holds_queue, locate, open_storage
+from sqlite_job.storage.opening import Database, clock_of, examine, holds_queue, is_server, locate, open_storage
 from sqlite_job.waiting import follow_logs
 
 
@@ -41,26 +41,36 @@ class Inspector:
 
     def __init__(self, database: Optional[Database] = None) -> None:
         """Read `database`, or the default one."""
-        self._storage: Storage = open_storage(locate(default_database() if database is None else database), "full")
+        self.database = locate(default_database() if database is None else database)
+        self._storage: Storage = open_storage(self.database, "full")
 
     @property
     def location(self) -> str:
-        """The path of the database."""
+        """The path of the database, or its URL without the password: fit to be shown; `database` is all of it."""
         return self._storage.location
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the database is on a server, and not a file."""
+        return is_server(self.database)
 
     def exists(self) -> bool:
         """Whether the database is there and holds a queue; any other method would make one.
 
         Raises a DatabaseError for a file that is not a database, or another application's.
         """
-        return holds_queue(self.location)
+        return holds_queue(self.database)
 
     def examine(self, *, full: bool = False) -> List[Finding]:
         """Look for what is wrong with the database, its files, its disk and its workers, in whatever state they are.
 
         With `full` every page and index is checked, which reads the whole file.
         """
-        return examine(self.location, now=SystemClock().now(), is_thorough=full)
+        return examine(self.database, now=clock_of(self.database).now(), is_thorough=full)
+
+    def now(self) -> datetime:
+        """Return the time by which the database goes: a server's may differ from this machine's."""
+        return to_datetime(clock_of(self.database).now())
 
     def queues(self) -> Dict[str, Dict[JobStatus, int]]:
         """Return how many jobs each queue has in each status that occurs."""

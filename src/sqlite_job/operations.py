@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 from sqlite_job import inspection
-from sqlite_job.core.clock import SystemClock, elapsed, pause
+from sqlite_job.core.clock import Clock, elapsed, pause
 from sqlite_job.core.errors import (
     InvalidNameError,
     InvalidOptionError,
@@ -29,8 +29,6 @@ from sqlite_job.storage.interface import Storage
 from sqlite_job.storage.opening import open_storage
 from sqlite_job.waiting import await_final, read_result, wait_until_final
 
-_clock = SystemClock()
-
 
 class Operations:
     """One database seen from outside a worker; `queue` is the default one of what is about a queue."""
@@ -41,6 +39,7 @@ class Operations:
     _allow_network_fs: bool
     _codecs: Codecs
     _retention: Retention
+    _clock: Clock
 
     def job(self, job_id: str) -> Job[Any]:
         """Return a handle of a stored id; it is looked up when used."""
@@ -104,7 +103,7 @@ class Operations:
         Running jobs go on; those that a worker had taken but not started go back. Jobs may be enqueued as ever, and a
         queue may be paused before its first job.
         """
-        return self._storage.pause(self.queue if queue is None else check_name(queue, "queue name"), _clock.now())
+        return self._storage.pause(self.queue if queue is None else check_name(queue, "queue name"), self._clock.now())
 
     def resume(self, queue: Optional[str] = None) -> bool:
         """Let workers take jobs from this queue (or the given one) again, at once; False if it was not paused."""
@@ -132,14 +131,14 @@ class Operations:
             raise InvalidOptionError(message)
         if reason is not None:
             reason = reason.encode("utf-8", "backslashreplace").decode()
-        return not self._storage.cancel(_check_id(job_id), reason, _clock.now()).is_final
+        return not self._storage.cancel(_check_id(job_id), reason, self._clock.now()).is_final
 
     def requeue(self, job_id: str) -> Job[Any]:
         """Run a finished job again, from its first try; its result is dropped, its failures are kept.
 
         Raises JobNotFoundError, or JobStateError for a job that has not finished.
         """
-        self._storage.requeue(_check_id(job_id), _clock.now())
+        self._storage.requeue(_check_id(job_id), self._clock.now())
         return Job(job_id, self)
 
     def prune(
@@ -194,7 +193,7 @@ class Operations:
         def is_old(period: int, of_queue: str, of_function: str, ended: JobStatus) -> bool:
             return matches(of_queue, of_function, ended) and self._retention.of(of_function, ended) == period
 
-        now = _clock.now()
+        now = self._clock.now()
         if older_than is not None:
             return [Old(now - check_duration("older_than", older_than), matches)]
         return [Old(now - period, partial(is_old, period)) for period in self._retention.periods()]
@@ -207,7 +206,7 @@ class Operations:
             if dry_run:
                 done = self._storage.find_old(old, done.place)
             else:
-                done = self._storage.prune(old, done.place, _clock.now())
+                done = self._storage.prune(old, done.place, self._clock.now())
                 pause(elapsed() - began)  # the lock is for the others half of the time
             jobs += done.jobs
         return jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Callable, List, Optional
 
-from sqlite_job.core.clock import SystemClock
+from sqlite_job.core.clock import Clock
 from sqlite_job.core.errors import InvalidNameError, InvalidOptionError, ScheduleNotFoundError
 from sqlite_job.core.job_maker import JobMaker, Resolved
 from sqlite_job.core.schedule_checks import check_entry, make_schedule
@@ -15,8 +15,6 @@ from sqlite_job.core.serializers import Codecs
 from sqlite_job.core.tasks import Registry, as_task
 from sqlite_job.job import Job
 from sqlite_job.storage.interface import Storage
-
-_clock = SystemClock()
 
 
 class Schedules:
@@ -35,6 +33,7 @@ class Schedules:
         maker: JobMaker,
         timezone: Any,
         job: Callable[[str], Job[Any]],
+        clock: Clock,
     ) -> None:
         """Take the parts of a SQLiteJob."""
         self._storage = storage
@@ -44,6 +43,7 @@ class Schedules:
         self._maker = maker
         self._timezone = timezone
         self._job = job
+        self._clock = clock
 
     def create(self, entry: ScheduleEntry, *, replace: bool = False) -> ScheduleInfo:
         """Store a schedule made by `cron` or `every`; one of its name is changed with `replace`.
@@ -65,18 +65,18 @@ class Schedules:
 
     def pause(self, name: str) -> ScheduleInfo:
         """Let a schedule make no jobs, whatever becomes of workers, until it is resumed."""
-        return schedule_info(self._storage.pause_schedule(_check(name), _clock.now()))
+        return schedule_info(self._storage.pause_schedule(_check(name), self._clock.now()))
 
     def resume(self, name: str) -> ScheduleInfo:
         """Let a paused schedule go on from now; what was due in the pause is not made up for."""
-        return schedule_info(self._storage.resume_schedule(_check(name), _clock.now()))
+        return schedule_info(self._storage.resume_schedule(_check(name), self._clock.now()))
 
     def run_now(self, name: str) -> Job[Any]:
         """Enqueue a job of a schedule now, besides those it makes, also while it is paused; returns the job.
 
         Raises DecodeError where its arguments are signed, and this SQLiteJob has no key for them.
         """
-        schedule, now = self._storage.schedule(_check(name)), _clock.now()
+        schedule, now = self._storage.schedule(_check(name)), self._clock.now()
         job_id = slot_id(name, now)
         options = load_options(schedule.options)
         codec, args = self._codecs.rebind(schedule.codec, schedule.args, schedule.function, payload_id(name), job_id)
@@ -103,7 +103,7 @@ class Schedules:
 
     def _put(self, entry: ScheduleEntry, *, may_create: bool, may_change: bool) -> ScheduleInfo:
         made = self._make(entry)
-        stored = self._storage.put_schedule(made, _clock.now(), may_create=may_create, may_change=may_change)
+        stored = self._storage.put_schedule(made, self._clock.now(), may_create=may_create, may_change=may_change)
         return schedule_info(stored)
 
     def _make(self, entry: ScheduleEntry) -> Schedule:

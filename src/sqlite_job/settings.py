@@ -68,6 +68,9 @@ class WorkerSettings:
     database: Database = DEFAULT_DATABASE
     """Path of the database, or a `sqlite:///` URL; without it the environment variable SQLITE_JOB_DATABASE counts."""
 
+    schema: Optional[str] = None
+    """In which schema of a PostgreSQL database the tables are, made if need be; None: the first of its search path."""
+
     max_jobs: int = 10
     """How many jobs run at once."""
 
@@ -171,7 +174,7 @@ class WorkerSettings:
         if database is None:
             database = self.database if self._is_own("database") else default_database()
         try:
-            self.location = locate(database)
+            self.location = locate(database, self.schema)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it belongs into the one list
             problems.append(f"database: {error}")
         if problems:
@@ -215,8 +218,6 @@ class WorkerSettings:
                 matches = get_close_matches(attribute.lower(), KNOBS, n=1, cutoff=0.8)
                 if matches:
                     yield f"there is no setting {attribute!r} (did you mean {matches[0]!r}?)"
-                elif attribute in _NOT_YET:
-                    yield f"{attribute!r} is not supported by this version; it would be ignored, so remove it"
 
     def _wrong_hooks(self) -> Iterator[str]:
         for name in _HOOKS:
@@ -343,6 +344,3 @@ def _is_method_of(function: Callable[..., Any], owner: type) -> bool:
 KNOBS: Tuple[str, ...] = tuple(
     name for name, value in vars(WorkerSettings).items() if not name.startswith("_") and not isinstance(value, property)
 )
-
-# In the published API, for a later version: silence would let a user believe in them.
-_NOT_YET: Tuple[str, ...] = ("schema",)

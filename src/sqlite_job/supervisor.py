@@ -16,10 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Callable, Dict, NamedTuple, Optional, Sequence
 
-from sqlite_job.core.clock import SystemClock, elapsed
+from sqlite_job.core.clock import elapsed
 from sqlite_job.core.errors import DatabaseError
 from sqlite_job.settings import WorkerSettings
-from sqlite_job.storage.opening import open_storage
+from sqlite_job.storage.opening import clock_of, open_storage
 from sqlite_job.telemetry.log import configure_logging
 from sqlite_job.worker import SUPERVISED_VARIABLE
 
@@ -171,7 +171,7 @@ class Supervisor:
         settings = self._settings
         storage = open_storage(settings.location, settings.durability, allow_network_fs=settings.allow_network_fs)
         try:
-            storage.rescue(SystemClock().now(), settings.max_deaths)
+            storage.rescue(clock_of(settings.location).now(), settings.max_deaths)
         except DatabaseError as error:
             logger.error("The jobs of the dead worker could not be freed: %s", error)  # noqa: TRY400 - it says all
         finally:

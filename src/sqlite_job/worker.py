@@ -8,7 +8,7 @@ import signal
 import threading
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, Union, overload
 
-from sqlite_job.core.clock import Clock, SystemClock
+from sqlite_job.core.clock import Clock
 from sqlite_job.core.errors import InvalidNameError
 from sqlite_job.core.events import (
     Event,
@@ -42,7 +42,7 @@ from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings, check_settings
 from sqlite_job.settings_address import refuse_while_loading
 from sqlite_job.storage.interface import CommitWatcher, Storage
-from sqlite_job.storage.opening import open_storage
+from sqlite_job.storage.opening import clock_of, open_storage
 from sqlite_job.telemetry.log import LogEvents, configure_logging
 from sqlite_job.wiring import (
     Executors,
@@ -94,7 +94,7 @@ class Worker:
         self._events.subscribe(LogEvents())
         for subscriber in self.settings.subscribers:
             self._events.subscribe(subscriber)
-        self._clock: Clock = SystemClock()
+        self._clock: Clock = clock_of(self.settings.location, self.settings.durability)
         self._engine: Optional[Engine] = None
         self._failure_reporter: Optional[FailureReporter] = None
         self._must_stop = False

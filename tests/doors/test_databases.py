@@ -146,7 +146,7 @@ def test_a_database_in_memory_is_refused_with_why(database):
 def test_a_database_of_another_kind_is_refused_for_now(database):
     for use in (enqueue, inspect):
         with pytest.raises(
-            DatabaseUnavailableError, match="databases are not supported by this version; give the path"
+            DatabaseUnavailableError, match="is not a database or driver that sqlite-job knows: give the path"
         ):
             use(database)
 

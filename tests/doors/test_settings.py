@@ -125,7 +125,7 @@ def test_a_settings_error_is_ours_and_a_value_error():
         ({"database": "sqlite:///:memory:"}, "database: A database in memory"),
         ({"database": ""}, "database: A database in memory"),
         ({"database": "postgresql+psycopg://me@host/jobs"}, "database: 'postgresql+psycopg' databases are not"),
-        ({"database": "mysql://host/jobs"}, "database: 'mysql' databases are not supported by this version"),
+        ({"database": "mysql://host/jobs"}, "database: 'mysql' is not a database or driver that sqlite-job knows"),
         ({"database": 5}, "database: "),
         ({"database": b"jobs.db"}, "database: "),
         ({"database": "a\0b"}, "database: "),

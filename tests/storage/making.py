@@ -37,6 +37,17 @@ def new_job(job_id=None, **changes):
     return job._replace(**changes)
 
 
+def execute(storage, statement, *values):
+    """Run one statement as it stands, with `?` for values; return its rows, if it has any."""
+
+    def run(transaction):
+        cursor = transaction._cursor
+        cursor.execute(statement if "sqlite" in type(cursor).__module__ else statement.replace("?", "%s"), values)
+        return cursor.fetchall() if cursor.description else []
+
+    return storage._write(run)
+
+
 def claimed_job(seq, function="add"):
     """Return a job as a claim gives it."""
     return ClaimedJob(seq, 1, 1, f"job-{seq}", "default", function, None, None, 0, None, "pickle", b"", None, None)

@@ -53,7 +53,7 @@ def test_one_id_twice_in_a_batch_stores_the_first(storage):
 
 
 def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(storage):
-    with pytest.raises(Exception, match=r"NOT NULL|cannot be used"):
+    with pytest.raises(Exception, match=r"NOT NULL|not-null|cannot be used"):
         storage.enqueue([new_job("good"), new_job("bad", queue=None)])
 
     assert storage.find(JobFilter()) == []

@@ -6,7 +6,7 @@ import threading
 
 from sqlite_job.core.outcomes import Cancelled, FailureReport, Retried, Returned, Snoozed
 from sqlite_job.core.states import JobStatus
-from tests.storage.making import NOW, claim, completed, failed, new_job, settle, wanted
+from tests.storage.making import NOW, claim, completed, execute, failed, new_job, settle, wanted
 
 
 def test_a_claimed_job_is_running_and_counts_a_try(storage):
@@ -173,7 +173,7 @@ def test_peek_sees_pending_jobs_and_the_next_time(storage):
 
 def test_a_job_whose_payload_is_gone_comes_with_an_empty_codec(storage):
     storage.enqueue([new_job("a")])
-    storage._write(lambda transaction: transaction._cursor.execute("DELETE FROM sqlitejob_payload"))
+    execute(storage, "DELETE FROM sqlitejob_payload")
 
     assert [(job.codec, job.args) for job in claim(storage)] == [("", b"")]
 

@@ -9,7 +9,7 @@ from sqlite_job.core.errors import JobNotFoundError
 from sqlite_job.core.notes import JobLog, JobNotes, JobProgress, LogNote, ProgressNote
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import JobFilter
-from tests.storage.making import LEASE, NOW, claim, completed, failed, new_job, settle
+from tests.storage.making import LEASE, NOW, claim, completed, execute, failed, new_job, settle
 
 PROGRESS = ProgressNote(3.0, 10.0, "importing", NOW + 5)
 READ = JobProgress(3.0, 10.0, "importing", to_datetime(NOW + 5))
@@ -127,7 +127,7 @@ def test_a_deleted_job_takes_its_notes_along(storage):
     storage.delete("a")
 
     for table in ("progress", "log"):
-        rows = storage._read(lambda t, table=table: t._cursor.execute(f"SELECT seq FROM sqlitejob_{table}").fetchall())
+        rows = execute(storage, f"SELECT seq FROM sqlitejob_{table}")
         assert rows == [(b.seq,)]
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlite_job.core.errors import JobNotFoundError, JobStateError
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import JobFilter
-from tests.storage.making import LEASE, NOW, claim, completed, failed, new_job, settle
+from tests.storage.making import LEASE, NOW, claim, completed, execute, failed, new_job, settle
 
 
 def test_what_is_unknown_is_none_or_an_error_with_the_id(storage):
@@ -38,9 +38,7 @@ def test_a_deleted_job_leaves_no_row_behind(storage):
     assert storage.delete("a") is JobStatus.FAILED
     assert storage.get("a") is None
     for table in ("job", "payload", "result", "failure", "tag"):
-        rows = storage._read(
-            lambda t, table=table: t._cursor.execute(f"SELECT count(*) FROM sqlitejob_{table}").fetchall()
-        )
+        rows = execute(storage, f"SELECT count(*) FROM sqlitejob_{table}")
         assert rows[0][0] == (1 if table in ("job", "payload") else 0), table
 
 

@@ -13,7 +13,7 @@ from sqlite_job.core.outcomes import Returned
 from sqlite_job.core.shares import share_out
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import JobFilter
-from tests.storage.making import LEASE, NOW, claim, new_job, settle, wanted
+from tests.storage.making import LEASE, NOW, claim, execute, new_job, settle, wanted
 
 
 def test_a_paused_queue_gives_no_jobs_until_it_is_resumed(storage):
@@ -40,7 +40,7 @@ def test_pause_and_resume_say_whether_they_changed_something(storage):
 
 def test_a_queue_that_is_known_for_something_else_can_be_paused(storage):
     insert = "INSERT INTO sqlitejob_queue (name) VALUES ('default')"
-    storage._write(lambda transaction: transaction._cursor.execute(insert))
+    execute(storage, insert)
 
     assert storage.paused_queues() == {}
     assert storage.pause("default", NOW) is True

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlite_job.core.jobs import RescuedJob
 from sqlite_job.core.outcomes import FailureReport, Retried, Returned
 from sqlite_job.core.states import JobStatus
-from tests.storage.making import LEASE, NOW, WORKERS, claim, completed, failed, new_job, settle, wanted
+from tests.storage.making import LEASE, NOW, WORKERS, claim, completed, execute, failed, new_job, settle, wanted
 
 ROOT = Path(__file__).parents[2]
 LATER = NOW + LEASE + 1
@@ -94,9 +94,9 @@ def test_jobs_held_by_a_worker_that_nobody_knows_are_rescued(storage):
 def test_a_worker_of_a_process_that_has_ended_is_dead_before_its_lease_runs_out(storage):
     program = f"""
 import os
-from sqlite_job.storage.sqlite import SqliteStorage
+from sqlite_job.storage.opening import open_storage
 from tests.storage.making import claim, LEASE, NOW
-storage = SqliteStorage({storage.location!r}, "full")
+storage = open_storage({storage.location!r}, "full")
 worker_id = storage.register_worker(("default",), NOW, 1000 * LEASE)
 claim(storage, worker_id=worker_id)
 print("claimed", flush=True)
@@ -116,9 +116,9 @@ os._exit(1)
 def test_a_child_that_outlives_its_worker_does_not_keep_it_alive(storage):
     program = f"""
 import os
-from sqlite_job.storage.sqlite import SqliteStorage
+from sqlite_job.storage.opening import open_storage
 from tests.storage.making import claim, LEASE, NOW
-storage = SqliteStorage({storage.location!r}, "full")
+storage = open_storage({storage.location!r}, "full")
 worker_id = storage.register_worker(("default",), NOW, 1000 * LEASE)
 claim(storage, worker_id=worker_id)
 read_end, write_end = os.pipe()
@@ -187,5 +187,5 @@ def test_a_suspect_that_is_requeued_cancelled_or_deleted_leaves_nothing_behind(s
     storage.delete("b")
     storage.cancel("c", None, NOW)
 
-    assert storage._read(lambda t: t._cursor.execute("SELECT count(*) FROM sqlitejob_suspect").fetchall()) == [(0,)]
+    assert execute(storage, "SELECT count(*) FROM sqlitejob_suspect") == [(0,)]
     assert [job.id for job in storage.exchange(1, [], wanted(takes_suspect=False), NOW).claimed] == ["a"]

@@ -17,6 +17,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
+from sqlite_job.storage.migrating import MIGRATIONS
+from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
 from sqlite_job.storage.sql import belongings, expiry, group, job, payload, queue, rate, schedule, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
@@ -40,8 +42,8 @@ def normal(sql):
 
 def test_the_newest_migration_is_the_one_the_code_expects():
     config = Config()
-    config.set_main_option("script_location", str(schema._MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_migrations_make_exactly_the_tables_and_indexes_of_the_code(connection):
@@ -61,7 +63,7 @@ def test_migrations_make_exactly_the_tables_and_indexes_of_the_code(connection):
 def test_alembic_itself_sees_no_difference(path, connection):
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as bound:
-        context = MigrationContext.configure(bound, opts={"version_table": schema.VERSION_TABLE})
+        context = MigrationContext.configure(bound, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
 

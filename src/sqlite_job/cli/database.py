@@ -22,12 +22,12 @@ _MOST_SHOWN = 3
 
 def database_option(command: F) -> F:
     """Give a command `--database`; what stands before the command's name counts for it too."""
-    return _option(f"Database file.  [default: {_DEFAULT}]")(command)
+    return _option(f"Database file, or URL of PostgreSQL.  [default: {_DEFAULT}]")(command)
 
 
 def database_option_beside_settings(command: F) -> F:
     """Give a command `--database` where settings may name one of their own."""
-    return _option(f"Database file.  [default: that of the settings, else {_DEFAULT}]")(command)
+    return _option(f"Database file, or URL of PostgreSQL.  [default: that of the settings, else {_DEFAULT}]")(command)
 
 
 def open_existing(database: Optional[str]) -> Inspector:
@@ -41,7 +41,7 @@ def open_existing(database: Optional[str]) -> Inspector:
 def open_whatever_is_there(database: Optional[str]) -> Inspector:
     """Return the Inspector of a file that is there, in whatever state it is."""
     inspector = Inspector(database)
-    if not Path(inspector.location).exists():
+    if not inspector.is_on_server and not Path(inspector.location).exists():
         raise Failure(_missing(inspector.location, database), ExitCode.DATABASE)
     return inspector
 
@@ -68,6 +68,8 @@ def _missing(location: str, database: Optional[str]) -> str:
 
 
 def _found_beside(location: str) -> str:
+    if "://" in location:
+        return ""
     try:
         found = sorted(path.name for path in Path(location).parent.iterdir() if path.suffix in _SUFFIXES)
     except OSError:

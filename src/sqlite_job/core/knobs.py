@@ -117,7 +117,15 @@ def timezone(value: Any) -> Optional[str]:
     return None
 
 
+def schema(value: Any) -> Optional[str]:
+    """Check for the name of a schema."""
+    if value is None or (isinstance(value, str) and value and "\0" not in value):
+        return None
+    return f' is the name of a schema, as "jobs", or None, not {value!r}'
+
+
 CHECKS: Dict[str, Check] = {
+    "schema": schema,
     "timezone": timezone,
     "executor": one_of(*EXECUTORS),
     "job_timeout": seconds(_SHORTEST_TIMEOUT, may_be_none=True),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from sqlite_job.core.errors import DuplicateJobError
 from sqlite_job.core.jobs import Conditions, NewJob
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.limiting import register_limits, release_group
-from sqlite_job.storage.sql import group, unique
+from sqlite_job.storage.limiting import group_lock, rate_lock, register_limits, release_group
+from sqlite_job.storage.sql import group, job, unique
 from sqlite_job.storage.transaction import Transaction
 
-Insert = Callable[[Transaction, Sequence[NewJob]], int]
+Insert = Callable[[Transaction, Sequence[NewJob]], Sequence[int]]
 
 
 class Holder(NamedTuple):
@@ -25,11 +25,12 @@ class Holder(NamedTuple):
 
 
 def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> Dict[str, str]:
-    """Store jobs that have conditions, among others that have none; `insert` returns the first seq.
+    """Store jobs that have conditions, among others that have none; `insert` returns the seqs.
 
     Returns the id of the existing job for each that was not stored. Raises DuplicateJobError.
     """
     existing: Dict[str, str] = {}
+    transaction.serialize(_locks(jobs))
     if any(new.conditions is not None and new.conditions.unique_key is not None for new in jobs):
         # One after the other: each may meet the one before it.
         for new in jobs:
@@ -40,6 +41,24 @@ def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> D
     insert(transaction, jobs)
     register_limits(transaction, jobs, jobs[0].created_at)
     return existing
+
+
+def unique_lock(key: str) -> str:
+    """Return what stands for a unique key in `Transaction.serialize`."""
+    return f"unique {key}"
+
+
+def _locks(jobs: Sequence[NewJob]) -> Iterator[str]:
+    for conditions in (new.conditions for new in jobs):
+        if conditions is None:
+            continue
+        if conditions.unique_key is not None:
+            yield unique_lock(conditions.unique_key)
+            yield group_lock(_followers_of(conditions))
+        if conditions.group_key is not None:
+            yield group_lock(conditions.group_key)
+        if conditions.rate_key is not None:
+            yield rate_lock(conditions.rate_key)
 
 
 def find_holder(transaction: Transaction, key: str, now: int) -> Optional[Holder]:
@@ -64,6 +83,10 @@ def _admit_one(transaction: Transaction, new: NewJob, insert: Insert) -> Optiona
         register_limits(transaction, (new,), new.created_at)
         return None
     holder = find_holder(transaction, conditions.unique_key, new.created_at)
+    if holder is not None and conditions.on_conflict == "replace" and not transaction.is_alone:
+        # A worker may be claiming it, or settling it: only behind that it is what it will be until our commit.
+        transaction.rows(job.LOCK, holder.seq)
+        holder = find_holder(transaction, conditions.unique_key, new.created_at)
     if holder is not None:
         if conditions.on_conflict == "raise" or holder.id is None:
             raise DuplicateJobError(conditions.unique_key, holder.id or "")
@@ -73,7 +96,7 @@ def _admit_one(transaction: Transaction, new: NewJob, insert: Insert) -> Optiona
             _replace(transaction, holder, new)
             return holder.id
         new = _follow(transaction, holder.seq, new, conditions)
-    seq = insert(transaction, (new,))
+    (seq,) = insert(transaction, (new,))
     until = None if conditions.unique_for is None else new.created_at + conditions.unique_for
     take_key(transaction, conditions.unique_key, seq, until)
     register_limits(transaction, (new,), new.created_at)
@@ -97,6 +120,7 @@ def _replace(transaction: Transaction, holder: Holder, new: NewJob) -> None:
     register_limits(transaction, (new,), new.created_at)
     if holder.group_key is not None:
         # It may have had a place there.
+        transaction.serialize([group_lock(holder.group_key)])
         release_group(transaction, holder.group_key, new.created_at)
 
 

@@ -5,35 +5,39 @@ A database's own module gives the transaction (`_write`, `_read`), the insertion
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import socket
 from functools import partial
 from itertools import chain
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from sqlite_job.core.errors import DuplicateJobError, JobNotFoundError, JobStateError
-from sqlite_job.core.jobs import ClaimedJob, NewJob, RescuedJob
+from sqlite_job.core.jobs import ClaimedJob, NewJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import (
     Completed,
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.admission import admit, find_holder, take_key
+from sqlite_job.storage.admission import admit, find_holder, take_key, unique_lock
 from sqlite_job.storage.arguments import ArgumentVerbs
 from sqlite_job.storage.inserting import insert_jobs
-from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted, WorkerRow
-from sqlite_job.storage.limiting import RatedClaim, release_after, release_group
+from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted
+from sqlite_job.storage.limiting import (
+    RatedClaim,
+    group_lock,
+    rate_lock,
+    release_after,
+    release_group,
+    serialize_groups,
+)
 from sqlite_job.storage.looking import LookVerbs
 from sqlite_job.storage.noting import NotingVerbs, write_notes
 from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
 from sqlite_job.storage.pruning import PruneVerbs
 from sqlite_job.storage.queue_limiting import QueueLimitedClaim, leave_out_full
-from sqlite_job.storage.rescuing import find_dead, rescue_all
+from sqlite_job.storage.registering import WorkerVerbs
 from sqlite_job.storage.scheduling import ScheduleVerbs
-from sqlite_job.storage.settling import settle_one
+from sqlite_job.storage.settling import MAY_WAIT_AGAIN, settle_one
 from sqlite_job.storage.sql import (
     expiry,
     group,
@@ -47,7 +51,7 @@ from sqlite_job.storage.sql import (
     unique,
     worker,
 )
-from sqlite_job.storage.statement import Row
+from sqlite_job.storage.statement import Row, Statement
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.weighing import claim_by_weight
 
@@ -64,7 +68,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
     """Some outcome of a batch changed nothing: which one must be found row by row."""
 
 
-class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs):
+class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs, WorkerVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
     # What decides between queues with weights.
@@ -109,6 +113,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         def remove(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
+            transaction.tell_waiters()
             if status is JobStatus.RUNNING:
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
             groups = transaction.rows(group.OF_JOBS, self._array([seq]))
@@ -124,6 +129,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         def end(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
+            transaction.tell_waiters()
             transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
             transaction.run(suspect.REMOVE, seq)
             release_after(transaction, self._array, [seq], now)
@@ -138,24 +144,32 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         def end(transaction: Transaction) -> int:
             seqs = [seq for (seq,) in transaction.rows(expiry.FIND, now, _MOST_EXPIRED)]
-            transaction.many(expiry.EXPIRE, [(now, seq) for seq in seqs])
+            serialize_groups(transaction, self._array, seqs)
+            transaction.tell_waiters()
+            expired = transaction.many(expiry.EXPIRE, [(now, seq) for seq in seqs])
             transaction.many(suspect.REMOVE, [(seq,) for seq in seqs])
             release_after(transaction, self._array, seqs, now)
-            return len(seqs)
+            return expired
 
         return self._write(end)
 
     def forget_unused(self, now: int) -> int:
         """Delete rates and unique keys that mean nothing any more."""
-        rates = self._read(lambda transaction: transaction.rows(rate.FIND_UNUSED, now, _MOST_FORGOTTEN))
-        keys = self._read(lambda transaction: transaction.rows(unique.FIND_UNUSED, now, _MOST_FORGOTTEN))
+
+        def find(unused: Statement, transaction: Transaction) -> List[str]:
+            return [key for (key,) in transaction.rows(unused, now, _MOST_FORGOTTEN)]
+
+        rates, keys = self._read(partial(find, rate.FIND_UNUSED)), self._read(partial(find, unique.FIND_UNUSED))
         if not rates and not keys:
             return 0
 
         def forget(transaction: Transaction) -> int:
-            gone = [key for (key,) in rates if transaction.run(rate.FORGET, key, now)]
+            # What somebody is about to use stays.
+            ours = transaction.try_serialize([*map(rate_lock, rates), *map(unique_lock, keys)])
+            gone = [key for key in rates if rate_lock(key) in ours and transaction.run(rate.FORGET, key, now)]
             transaction.many(rate.FORGET_STARTS, [(key, now) for key in gone])
-            return len(gone) + transaction.many(unique.FORGET, [(key, now) for (key,) in keys])
+            unused = [(key, now) for key in keys if unique_lock(key) in ours]
+            return len(gone) + transaction.many(unique.FORGET, unused)
 
         return self._write(forget)
 
@@ -169,6 +183,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         def again(transaction: Transaction) -> JobStatus:
             seq, status = _locate(transaction, job_id)
+            transaction.tell_workers()
             self._take_key_again(transaction, seq, now)
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
@@ -180,66 +195,12 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
         return self._write(again)
 
-    def register_worker(self, queues: Sequence[str], now: int, lease: int) -> int:
-        """Record a worker of this process."""
-        facts = (socket.gethostname(), os.getpid(), json.dumps(list(queues)), now, now + lease)
-
-        def register(transaction: Transaction) -> int:
-            while True:
-                worker_id = int(transaction.rows(worker.REGISTER, *facts)[0][0])
-                # Before the commit: nobody may see the row and find the lock free.
-                if self._show_alive(worker_id):
-                    return worker_id
-                # A worker of the database that was here before this one still has that number.
-                transaction.run(worker.UNREGISTER, worker_id)
-
-        return self._write(register)
-
-    def heartbeat(self, worker_id: int, now: int, lease: int) -> bool:
-        """Renew the lease."""
-        return self._write(lambda transaction: transaction.run(worker.HEARTBEAT, now, now + lease, worker_id)) > 0
-
-    def unregister_worker(self, worker_id: int) -> None:
-        """Forget a worker."""
-        self._write(lambda transaction: transaction.run(worker.UNREGISTER, worker_id))
-        self._show_ended(worker_id)
-
-    def abandon_worker(self, worker_id: int) -> None:
-        """Show that a worker has ended, and leave its row to be found."""
-        self._show_ended(worker_id)
-
-    def workers(self) -> List[WorkerRow]:
-        """Read the registered workers."""
-        return [WorkerRow(*row) for row in self._read(lambda transaction: transaction.rows(worker.ALL))]
-
-    def rescue(self, now: int, max_deaths: int, *, by_lease: bool = True) -> List[RescuedJob]:
-        """Take the jobs of dead workers from them."""
-        # Leases never run out before the beginning of time.
-        dead = self._read(partial(find_dead, self._is_ended, now if by_lease else 0))
-        if not dead:
-            return []
-        return self._write(partial(rescue_all, dead, now, max_deaths, self._array))
-
-    def _show_alive(self, worker_id: int) -> bool:
-        """Make it visible to others, for as long as this process lives, that the worker does.
-
-        False when another process shows that already.
-        """
-        raise NotImplementedError
-
-    def _show_ended(self, worker_id: int) -> None:
-        """Undo `_show_alive`."""
-        raise NotImplementedError
-
-    def _is_ended(self, worker_id: int) -> bool:
-        """Whether the worker's process has surely ended."""
-        raise NotImplementedError
-
-    def _next_seq(self, transaction: Transaction, count: int) -> int:
-        """Return the first of `count` seqs that nobody else gets."""
+    def _next_seqs(self, transaction: Transaction, count: int) -> Sequence[int]:
+        """Return so many seqs that nobody else gets, each higher than the one before."""
         raise NotImplementedError
 
     def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
+        transaction.tell_workers()
         own_ids = [new.id for new in jobs if new.has_own_id]
         if own_ids:
             jobs = self._without_existing(transaction, jobs, own_ids)
@@ -248,10 +209,10 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         self._insert(transaction, jobs)
         return _NOTHING
 
-    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> int:
-        first_seq = self._next_seq(transaction, len(jobs))
-        insert_jobs(transaction, jobs, first_seq)
-        return first_seq
+    def _insert(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Sequence[int]:
+        seqs = self._next_seqs(transaction, len(jobs))
+        insert_jobs(transaction, jobs, seqs)
+        return seqs
 
     def _take_key_again(self, transaction: Transaction, seq: int, now: int) -> None:
         for (key,) in transaction.rows(unique.KEY_OF_JOB, seq):
@@ -280,10 +241,14 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
     ) -> Exchange:
         if notes:
             write_notes(notes, transaction)
-        stale = settle(transaction, worker_id, outcomes, now) if outcomes else []
+        stale: List[Outcome] = []
         if outcomes:
-            release_after(transaction, self._array, [outcome.seq for outcome in outcomes], now)
-        self._promote(transaction, now)
+            stale = settle(transaction, worker_id, outcomes, now)
+            _tell_of(outcomes, transaction)
+        # What is promoted together with what ended: their groups are serialized in one order.
+        ended = [outcome.seq for outcome in outcomes] + self._promote(transaction, now)
+        if ended:
+            release_after(transaction, self._array, ended, now)
         if not wanted:
             return Exchange([], stale)
         if not transaction.rows(worker.IS_REGISTERED, worker_id):
@@ -319,11 +284,12 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             claimed[:] = [job for job in claimed if job.seq not in unlimited]
         return taken
 
-    def _promote(self, transaction: Transaction, now: int) -> None:
+    def _promote(self, transaction: Transaction, now: int) -> List[int]:
+        """Promote what is due, and return those that have limits."""
         promoted = transaction.rows(job.PROMOTE, now)
-        limited = [seq for seq, group_key, rate_key in promoted if group_key is not None or rate_key is not None]
-        if limited:
-            release_after(transaction, self._array, limited, now)
+        if promoted:
+            transaction.tell_workers()
+        return [seq for seq, group_key, rate_key in promoted if group_key is not None or rate_key is not None]
 
     def _claim(self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int) -> List[ClaimedJob]:
         functions = self._array(wanted.functions)
@@ -362,13 +328,17 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
     ) -> List[Outcome]:
         completed = [outcome for outcome in outcomes if type(outcome) is Completed]
         if completed:
-            if transaction.many(job.COMPLETE, [outcome[:4] for outcome in completed]) != len(completed):
+            if self._complete(transaction, [outcome[:4] for outcome in completed]) != len(completed):
                 raise _Stale
             transaction.insert(result.INSERT, [(outcome[2], *outcome[4:]) for outcome in completed])
         if len(completed) == len(outcomes):
             return []
         others = [outcome for outcome in outcomes if type(outcome) is not Completed]
         return self._settle_one_by_one(transaction, worker_id, others, now)
+
+    def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
+        """Complete jobs, given as `job.COMPLETE` wants them; returns how many fences held."""
+        return transaction.many(job.COMPLETE, rows)
 
     def _settle_one_by_one(
         self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome], now: int
@@ -377,7 +347,19 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
 
 def _locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:
-    rows = transaction.rows(job.STATUS, job_id)
+    """Return a job that is about to be changed, kept as it is for this transaction."""
+    if not transaction.is_alone:
+        # Before the job's row, as everybody else takes them.
+        for group_key, unique_key in transaction.rows(job.KEYS, job_id):
+            keys = [group_lock(group_key)] if group_key is not None else []
+            transaction.serialize(keys if unique_key is None else [*keys, unique_lock(unique_key)])
+    rows = transaction.rows(job.LOCATE, job_id)
     if not rows:
         raise JobNotFoundError(job_id)
     return rows[0][0], JobStatus(rows[0][1])
+
+
+def _tell_of(outcomes: Sequence[Outcome], transaction: Transaction) -> None:
+    transaction.tell_waiters()
+    if any(type(outcome) in MAY_WAIT_AGAIN for outcome in outcomes):
+        transaction.tell_workers()

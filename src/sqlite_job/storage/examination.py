@@ -15,7 +15,8 @@ from sqlite_job.storage.gate import inside_gate
 from sqlite_job.storage.interface import WorkerRow
 from sqlite_job.storage.liveness import is_gone
 from sqlite_job.storage.plain_reading import read_rows, read_workers
-from sqlite_job.storage.schema import HEAD, check_owner, schema_version
+from sqlite_job.storage.revisions import HEAD
+from sqlite_job.storage.schema import check_owner, schema_version
 from sqlite_job.storage.sql import failure, log, lookup, payload, progress, result, tag
 from sqlite_job.storage.sqlite_connection import connect_plainly, is_busy, is_damage, keep_for_ever, translate
 

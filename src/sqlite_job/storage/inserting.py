@@ -12,9 +12,9 @@ from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 
 
-def insert_jobs(transaction: Transaction, jobs: Sequence[NewJob], first_seq: int) -> None:
-    """Insert jobs under consecutive seqs, with their payloads and tags."""
-    numbered = list(enumerate(jobs, first_seq))
+def insert_jobs(transaction: Transaction, jobs: Sequence[NewJob], seqs: Sequence[int]) -> None:
+    """Insert jobs under these seqs, with their payloads and tags."""
+    numbered = list(zip(seqs, jobs))
     plain = [(seq, new) for seq, new in numbered if new.conditions is None]
     transaction.insert(job.ENQUEUE, [new.job_row(seq) for seq, new in plain if new.run_at is None])
     scheduled = [new.job_row(seq) for seq, new in plain if new.run_at is not None]

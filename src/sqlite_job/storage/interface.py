@@ -151,6 +151,11 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Shar
         """The path or URL, fit to be shown."""
         ...
 
+    @property
+    def clock_offset(self) -> int:
+        """How many microseconds the clock that all times go by is ahead of this machine's; 0 for a file."""
+        ...
+
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store all of the jobs in one transaction, or none; returns after the commit.
 

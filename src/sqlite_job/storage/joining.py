@@ -147,8 +147,10 @@ def refuse_to_prepare(error: DatabaseError, path: str) -> DatabaseBusyError:
 
 
 def _is_synchronous(session: object) -> bool:
-    return isinstance(session, (sqlite3.Connection, Connection)) or _is_of(
-        session, "sqlalchemy.orm", "Session", "scoped_session"
+    return (
+        isinstance(session, (sqlite3.Connection, Connection))
+        or _is_of(session, "sqlalchemy.orm", "Session", "scoped_session")
+        or _is_of(session, "psycopg", "Connection")
     )
 
 

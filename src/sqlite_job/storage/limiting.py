@@ -37,9 +37,9 @@ def register_limits(transaction: Transaction, jobs: Iterable[NewJob], now: int) 
 
 
 def release_group(transaction: Transaction, group_key: str, now: int) -> None:
-    """Release as many of a group as there is room for."""
+    """Release as many of a group as there is room for; the transaction has serialized the group."""
     while transaction.run(group.RELEASE, group_key):
-        pass
+        transaction.tell_workers()
     for (rate_key,) in transaction.rows(group.RATE_OF_NEXT, group_key):
         if rate_key is not None:
             transaction.run(rate.TOUCH, now, rate_key)
@@ -47,13 +47,34 @@ def release_group(transaction: Transaction, group_key: str, now: int) -> None:
 
 def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], now: int) -> None:
     """Release what waited for these jobs to end, and have them looked at again if they wait themselves."""
-    if not transaction.rows(group.IS_ANY_BLOCKED):
+    # Where others write meanwhile, one may be about to block a job behind these: only the group's key tells.
+    if transaction.is_alone and not transaction.rows(group.IS_ANY_BLOCKED):
         return
     given = array(seqs)
-    for key in {key for (key,) in transaction.rows(group.OF_JOBS, given)}:
+    keys = sorted({key for (key,) in transaction.rows(group.OF_JOBS, given)})
+    if keys:
+        transaction.serialize(map(group_lock, keys))
+    for key in keys:
         release_group(transaction, key, now)
-    for (rate_key,) in transaction.rows(rate.OF_JOBS, given):
-        transaction.run(rate.TOUCH, now, rate_key)
+    for rate_key in sorted(key for (key,) in transaction.rows(rate.OF_JOBS, given)):
+        if transaction.run(rate.TOUCH, now, rate_key):
+            transaction.tell_workers()
+
+
+def serialize_groups(transaction: Transaction, array: Array, seqs: Sequence[int]) -> None:
+    """Serialize the groups of jobs that are about to be changed: before their rows, as everybody else takes them."""
+    if seqs and not transaction.is_alone:
+        transaction.serialize({group_lock(key) for (key,) in transaction.rows(group.OF_JOBS, array(seqs))})
+
+
+def group_lock(key: str) -> str:
+    """Return what stands for a group in `Transaction.serialize`."""
+    return f"group {key}"
+
+
+def rate_lock(key: str) -> str:
+    """Return what stands for a rate in `Transaction.serialize`."""
+    return f"rate {key}"
 
 
 class RatedClaim:
@@ -72,14 +93,15 @@ class RatedClaim:
         """Release what may start now, no more than there is room for."""
         if not self._transaction.rows(group.IS_ANY_BLOCKED):
             return
-        self._rates = self._transaction.rows(rate.DUE, self._now, *self._places(), _MOST_RATES)
+        due = self._transaction.rows(rate.DUE, self._now, *self._places(), _MOST_RATES)
+        # A rate that another worker has in hand is that one's: nobody waits here, with locks of its own, for others.
+        ours = self._transaction.try_serialize(rate_lock(row[0]) for row in due)
+        self._rates = [row for row in due if rate_lock(row[0]) in ours]
         for key, starts, per in self._rates:
             counted = self._transaction.rows(rate.COUNT_STARTS, key, self._now - per)[0][0]
             most = min(starts - counted, self._wanted.room - len(self._released))
             if most > 0:
-                # One by one: the first of a group may take the place that the second was found to have.
-                candidates = self._candidates(key, most)
-                self._released += [seq for (seq,) in candidates if self._transaction.run(rate.RELEASE, seq)]
+                self._released += self._release_some(key, most)
 
     def settle(self) -> None:
         """Record the starts, block again what was not claimed, and say when to look next."""
@@ -93,6 +115,14 @@ class RatedClaim:
         for key, starts, per in self._rates:
             self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
             self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)
+
+    def _release_some(self, key: str, most: int) -> List[int]:
+        candidates = self._candidates(key, most)
+        groups = {group_lock(group_key) for _, group_key in candidates if group_key is not None}
+        ours = self._transaction.try_serialize(groups) if groups else groups
+        free = [seq for seq, group_key in candidates if group_key is None or group_lock(group_key) in ours]
+        # One by one: the first of a group may take the place that the second was found to have.
+        return [seq for seq in free if self._transaction.run(rate.RELEASE, seq)]
 
     def _next_at(self, key: str, starts: int, per: int) -> Optional[int]:
         latest = self._transaction.rows(rate.NTH_LATEST_START, key, starts - 1)

@@ -49,6 +49,7 @@ class NotingVerbs(Transacting):
 
 def write_notes(notes: Sequence[JobNotes], transaction: Transaction) -> None:
     """Write notes, inside a transaction; those about a job that was taken from its worker change nothing."""
+    transaction.tell_waiters()
     for seq, claim_number, newest, records in notes:
         if transaction.rows(job.IS_RUNNING, seq, claim_number):
             if newest is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, List, Tuple, Union
+from typing import TYPE_CHECKING, List, Optional, Tuple, Union
 
+from sqlite_job.core.clock import Clock, ShiftedClock, SystemClock
 from sqlite_job.core.errors import DatabaseUnavailableError
 from sqlite_job.storage.shared_transactions import AnySession
 
 if TYPE_CHECKING:
     from sqlite_job.core.findings import Finding
     from sqlite_job.storage.interface import Storage
+    from sqlite_job.storage.postgres.storage import PostgresStorage
     from sqlite_job.storage.sqlite import SqliteStorage
+
+    AnyStorage = Union[SqliteStorage, PostgresStorage]
 
 NETWORK_VARIABLE = "SQLITE_JOB_ALLOW_NETWORK_FS"
 
@@ -24,16 +29,19 @@ Database = Union[str, "os.PathLike[str]"]
 _KEPT_OPEN = 8
 
 _lock = threading.Lock()
-_known: weakref.WeakValueDictionary[Tuple[str, str, bool], SqliteStorage] = weakref.WeakValueDictionary()
-_recent: OrderedDict[Tuple[str, str, bool], SqliteStorage] = OrderedDict()
+_known: weakref.WeakValueDictionary[Tuple[str, str, bool], AnyStorage] = weakref.WeakValueDictionary()
+_recent: OrderedDict[Tuple[str, str, bool], AnyStorage] = OrderedDict()
 
 
-def locate(database: Database) -> str:
+def locate(database: Database, schema: Optional[str] = None) -> str:
     """Return the absolute path that a path or `sqlite:///` URL means, now: a later chdir changes nothing.
 
-    Raises DatabaseUnavailableError for what no worker could share.
+    Of a PostgreSQL database return the URL, with `?schema=` where one is named; files have none. Raises
+    DatabaseUnavailableError for what no worker could share.
     """
     text = os.fspath(database)
+    if is_server(text):
+        return _locate_on_server(text, schema)
     if "://" in text:
         text = _path_of_url(text)
     if text in ("", ":memory:"):
@@ -45,20 +53,32 @@ def locate(database: Database) -> str:
     return os.path.realpath(text)
 
 
-def open_storage(path: str, durability: str, *, allow_network_fs: bool = False) -> Storage:
-    """Return the storage of a path from `locate`; the file is opened, or made, at its first use.
+def is_server(location: str) -> bool:
+    """Whether a location is on a server, and not a file."""
+    scheme, separator, _ = location.partition("://")
+    return bool(separator) and scheme.split("+")[0] != "sqlite"
+
+
+def shown(location: str) -> str:
+    """Return a location fit to be shown: a URL without its password."""
+    if not is_server(location):
+        return location
+    from sqlite_job.storage.postgres.address import parse
+
+    return parse(location).shown
+
+
+def open_storage(location: str, durability: str, *, allow_network_fs: bool = False) -> Storage:
+    """Return the storage of what `locate` has returned; it is opened, or made, at its first use.
 
     SQLITE_JOB_ALLOW_NETWORK_FS=1 in the environment allows it for all.
     """
-    # Imported here: SQLAlchemy takes longer to import than all the rest.
-    from sqlite_job.storage.sqlite import SqliteStorage
-
     allow_network_fs = allow_network_fs or environment_allows_network_fs()
-    key = (path, durability, allow_network_fs)
+    key = (location, durability, allow_network_fs)
     with _lock:
         storage = _known.get(key)
         if storage is None:
-            storage = _known[key] = SqliteStorage(path, durability, allow_network_fs=allow_network_fs)
+            storage = _known[key] = _make_storage(*key)
         _recent[key] = storage
         _recent.move_to_end(key)
         if len(_recent) > _KEPT_OPEN:
@@ -66,24 +86,51 @@ def open_storage(path: str, durability: str, *, allow_network_fs: bool = False) 
     return storage
 
 
+def _make_storage(location: str, durability: str, allow_network_fs: bool) -> AnyStorage:  # noqa: FBT001 - of a key
+    # Imported here: SQLAlchemy takes longer to import than all the rest.
+    if is_server(location):
+        from sqlite_job.storage.postgres.address import parse
+        from sqlite_job.storage.postgres.storage import PostgresStorage
+
+        return PostgresStorage(parse(location), durability)
+    from sqlite_job.storage.sqlite import SqliteStorage
+
+    return SqliteStorage(location, durability, allow_network_fs=allow_network_fs)
+
+
+def clock_of(location: str, durability: str = "full") -> Clock:
+    """Return the clock that the times of a database go by: a server's is the same to all machines."""
+    if not is_server(location):
+        return SystemClock()
+    return ShiftedClock(lambda: open_storage(location, durability).clock_offset)
+
+
 def environment_allows_network_fs() -> bool:
     """Whether the environment says that all databases may lie on a network file system."""
     return os.environ.get(NETWORK_VARIABLE) == "1"
 
 
-def holds_queue(path: str) -> bool:
-    """Whether the file at `path` has our tables; opening it otherwise would make them."""
+def holds_queue(location: str) -> bool:
+    """Whether a database has our tables; opening it otherwise would make them."""
+    if is_server(location):
+        from sqlite_job.storage.postgres import examination as of_server
+
+        return of_server.holds_queue(location)
     from sqlite_job.storage import schema
 
-    return schema.holds_queue(path)
+    return schema.holds_queue(location)
 
 
-def examine(path: str, *, now: int, is_thorough: bool) -> List[Finding]:
-    """Examine the database at `path`, in whatever state it is; nothing is changed."""
+def examine(location: str, *, now: int, is_thorough: bool) -> List[Finding]:
+    """Examine a database, in whatever state it is; nothing is changed."""
+    if is_server(location):
+        from sqlite_job.storage.postgres import examination as of_server
+
+        return of_server.examine(location, now=now)
     from sqlite_job.storage import examination
 
     allow = environment_allows_network_fs()
-    return examination.examine(path, now=now, is_thorough=is_thorough, allow_network_fs=allow)
+    return examination.examine(location, now=now, is_thorough=is_thorough, allow_network_fs=allow)
 
 
 def check_session(session: AnySession) -> AnySession:
@@ -94,12 +141,17 @@ def check_session(session: AnySession) -> AnySession:
     return session
 
 
-def _path_of_url(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    if scheme.split("+")[0] != "sqlite":
-        message = (
-            f"{scheme!r} databases are not supported by this version; give the path of a file, or a sqlite:///path URL"
-        )
+def _locate_on_server(url: str, schema: Optional[str]) -> str:
+    from sqlite_job.storage.postgres.address import parse
+
+    found = parse(url, schema).text
+    if importlib.util.find_spec("psycopg") is None:
+        message = "PostgreSQL needs the driver psycopg, which is not installed: pip install 'sqlite-job[postgres]'"
         raise DatabaseUnavailableError(message)
+    return found
+
+
+def _path_of_url(url: str) -> str:
+    _, _, rest = url.partition("://")
     # SQLAlchemy's form: three slashes and a relative path, or four and an absolute one; nothing behind them is memory.
     return rest[1:] if rest.startswith("/") else rest

@@ -28,7 +28,12 @@ class QueueVerbs(Transacting):
 
     def resume(self, queue: str) -> bool:
         """Resume a queue."""
-        return self._write(lambda transaction: transaction.run(statements.RESUME, queue)) > 0
+
+        def go_on(transaction: Transaction) -> bool:
+            transaction.tell_workers()
+            return transaction.run(statements.RESUME, queue) > 0
+
+        return self._write(go_on)
 
     def paused_queues(self) -> Dict[str, int]:
         """Read which queues are paused."""

@@ -23,6 +23,7 @@ class QueueLimitedClaim:
         self._transaction = transaction
         self._wanted = wanted
         self._now = now
+        transaction.serialize(f"queue {limit.queue}" for limit in wanted.queue_limits if limit.queue in wanted.queues)
         self._limits = {limit.queue: limit for limit in wanted.queue_limits if limit.queue in wanted.queues}
         self._rooms = {queue: _room(transaction, limit, now) for queue, limit in self._limits.items()}
         self._starts: Dict[str, List[ClaimedJob]] = {}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import AbstractSet, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence
 
 from sqlite_job.core.jobs import RescuedJob
 from sqlite_job.core.outcomes import Died, FailureReport
 from sqlite_job.storage.limiting import Array, release_after
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import job, worker
+from sqlite_job.storage.tables import BY_LOCK
 from sqlite_job.storage.transaction import Transaction
+
+# Which of some workers have surely ended.
+Ended = Callable[[Collection[int]], AbstractSet[int]]
 
 
 class Dead(NamedTuple):
@@ -19,16 +23,19 @@ class Dead(NamedTuple):
     lease_until: Optional[int]
 
 
-def find_dead(is_ended: Callable[[int], bool], now: int, transaction: Transaction) -> List[Dead]:
+def find_dead(ended: Ended, now: int, transaction: Transaction) -> List[Dead]:
     """Return the workers whose process has ended or whose lease has run out, and the unknown ones that hold jobs."""
-    leases: Dict[int, int] = dict(transaction.rows(worker.LEASES))
+    # Holders first: whoever holds a job was registered before, and is among the workers that are read after.
+    holders = {row[0] for row in transaction.rows(job.HOLDERS)}
+    rows = transaction.rows(worker.LEASES)
+    leases: Dict[int, int] = {worker_id: lease_until for worker_id, lease_until, _ in rows}
+    gone = ended([worker_id for worker_id, lease_until, kind in rows if kind == BY_LOCK and lease_until >= now])
     dead = [
         Dead(worker_id, lease_until)
         for worker_id, lease_until in leases.items()
-        if lease_until < now or is_ended(worker_id)
+        if lease_until < now or worker_id in gone
     ]
     # Held by nobody that is known: the last turn of a worker that was unregistered, a restored backup.
-    holders = {row[0] for row in transaction.rows(job.HOLDERS)}
     return dead + [Dead(worker_id, None) for worker_id in holders - set(leases)]
 
 
@@ -51,7 +58,12 @@ def _rescue_from(worker_id: int, now: int, max_deaths: int, array: Array, transa
         is_final = deaths + 1 >= max_deaths
         message = f"worker {worker_id} died, or was cut off, while it held this job"
         report = FailureReport(tries, "WorkerDied", message, "")
-        settle_one(transaction, worker_id, Died(started_at, now, seq, claim_number, report, is_final), now)
-        rescued.append(RescuedJob(job_id, function, deaths + 1, worker_id, is_final))
+        died = Died(started_at, now, seq, claim_number, report, is_final)
+        # Unless another rescuer, or the worker's own last word, was quicker.
+        if settle_one(transaction, worker_id, died, now):
+            rescued.append(RescuedJob(job_id, function, deaths + 1, worker_id, is_final))
+    if rescued:
+        transaction.tell_workers()
+        transaction.tell_waiters()
     release_after(transaction, array, [row[0] for row in held], now)
     return rescued

@@ -12,6 +12,9 @@ from sqlite_job.storage.sql import schedule
 from sqlite_job.storage.transacting import Transacting
 from sqlite_job.storage.transaction import Transaction
 
+# Whoever changes which schedules there are, or when, is serialized by this.
+_LOCK = ("schedules",)
+
 
 class ScheduleVerbs(Transacting):
     """Carries them out on any SQL database."""
@@ -21,12 +24,18 @@ class ScheduleVerbs(Transacting):
         compare = partial(_compare, origin, listed, now)
         if not any(self._read(compare).synced):
             return SyncedSchedules([], [], [], [])
-        return self._write(lambda transaction: _carry_out(compare(transaction), transaction))
+
+        def sync(transaction: Transaction) -> SyncedSchedules:
+            _begin_change(transaction)
+            return _carry_out(compare(transaction), transaction)
+
+        return self._write(sync)
 
     def put_schedule(self, given: Schedule, now: int, *, may_create: bool, may_change: bool) -> Schedule:
         """Create a schedule, or define it anew."""
 
         def put(transaction: Transaction) -> Schedule:
+            _begin_change(transaction)
             found = transaction.rows(schedule.GET, given.name)
             if not found and not may_create:
                 raise _not_found(given.name, transaction)
@@ -55,6 +64,7 @@ class ScheduleVerbs(Transacting):
         """Forget the pause, and what was due in it."""
 
         def resume(transaction: Transaction) -> Schedule:
+            _begin_change(transaction)
             stored = _get(name, transaction)
             if stored.paused_at is None:
                 return stored
@@ -69,6 +79,7 @@ class ScheduleVerbs(Transacting):
         """Delete its row."""
 
         def remove(transaction: Transaction) -> None:
+            _begin_change(transaction)
             origin = _get(name, transaction).origin
             if origin is not None and not also_listed:
                 mend = f"{origin} lists it; take it out there, or pause it. If these settings are gone, force it"
@@ -101,6 +112,7 @@ class ScheduleVerbs(Transacting):
         self._require_space()
 
         def fire(transaction: Transaction) -> List[Firing]:
+            _begin_change(transaction)
             moved = [firing for firing in firings if _move(firing, transaction)]
             self._enqueue(transaction, [job for firing in moved for job in firing.jobs])
             return moved
@@ -114,6 +126,11 @@ class ScheduleVerbs(Transacting):
     def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Insert jobs, but for those whose id exists."""
         raise NotImplementedError
+
+
+def _begin_change(transaction: Transaction) -> None:
+    transaction.serialize(_LOCK)
+    transaction.tell_workers()  # the time of the next slot may be another one
 
 
 class _Comparison(NamedTuple):

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
-from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from sqlite_job.core.errors import DatabaseTooNewError, DatabaseUnusableError, NotOurDatabaseError
 from sqlite_job.storage import files
 from sqlite_job.storage.gate import Gate
+from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
 from sqlite_job.storage.sqlite_connection import closing, connect, connect_plainly
-
-# The newest revision in migrations/versions (a test holds them together).
-HEAD = "0002"
-
-VERSION_TABLE = "sqlitejob_version"
 
 # "sqjb": marks files that this program made, for `file` and for other programs; 0 is a file with the user's own tables.
 APPLICATION_ID = 0x73716A62
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Triggers on our tables, and views in their place. We have none; those on a user's own tables are the user's.
 _FOREIGN = r"""
@@ -116,28 +108,18 @@ def _check_owner(path: str) -> Optional[str]:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    # Imported here: alembic takes longer to import than a whole start without it.
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
+    # Imported here, with all of SQLAlchemy and alembic: they take longer to import than a whole start without them.
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-
-    def upgrade(revision: Any, _context: Any) -> Any:
-        return script._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own upgrade command calls
+    from sqlite_job.storage.migrating import migrate
 
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        with engine.connect() as bound, EnvironmentContext(config, script, fn=upgrade) as environment:
+        with engine.connect() as bound:
             bound.exec_driver_sql("BEGIN IMMEDIATE")
-            environment.configure(connection=bound, version_table=VERSION_TABLE)
-            environment.run_migrations()
+            migrate(bound)
             bound.commit()
     except DBAPIError as error:
         raise (error.orig or error) from error

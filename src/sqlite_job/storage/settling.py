@@ -28,7 +28,7 @@ def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome, now: 
     """
     if not _SETTLERS[type(outcome)](transaction, worker_id, outcome):
         return False
-    if type(outcome) in _MAY_WAIT_AGAIN and transaction.run(job.CANCEL_IF_REQUESTED, now, outcome.seq):
+    if type(outcome) in MAY_WAIT_AGAIN and transaction.run(job.CANCEL_IF_REQUESTED, now, outcome.seq):
         transaction.run(suspect.REMOVE, outcome.seq)
     return True
 
@@ -115,4 +115,4 @@ _SETTLERS: Dict[type, Callable[[Transaction, int, Any], bool]] = {
     Limited: _limit,
 }
 
-_MAY_WAIT_AGAIN = frozenset({Retried, Snoozed, Died, Returned, Limited})
+MAY_WAIT_AGAIN = frozenset({Retried, Snoozed, Died, Returned, Limited})

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from typing import Any, Callable, Deque, List, Mapping, Optional, Sequence, TypeVar
+from typing import AbstractSet, Any, Callable, Collection, Deque, List, Mapping, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -87,6 +87,11 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def location(self) -> str:
         """The path."""
         return self._path
+
+    @property
+    def clock_offset(self) -> int:
+        """Nothing: whoever shares a file shares a machine."""
+        return 0
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store jobs, sharing a commit with other threads; refused while the disk is nearly full."""
@@ -307,13 +312,14 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def _show_ended(self, worker_id: int) -> None:
         self._liveness.release(worker_id)
 
-    def _is_ended(self, worker_id: int) -> bool:
-        return self._liveness.is_free(worker_id)
+    def _ended(self, worker_ids: Collection[int]) -> AbstractSet[int]:
+        return {worker_id for worker_id in worker_ids if self._liveness.is_free(worker_id)}
 
-    def _next_seq(self, transaction: Transaction, count: int) -> int:
-        del count  # inside a write transaction nobody else inserts
+    def _next_seqs(self, transaction: Transaction, count: int) -> Sequence[int]:
+        # Inside a write transaction nobody else inserts.
         last = transaction.rows(job.LAST_SEQ)
-        return int(last[0][0]) + 1 if last else 1
+        first = int(last[0][0]) + 1 if last else 1
+        return range(first, first + count)
 
     def _array(self, values: Sequence[Any]) -> str:
         return json.dumps(values)

@@ -33,18 +33,17 @@ class Statement:
         """Take a Core constant and the names of its parameters in the callers' order."""
         self.clause: ClauseElement = clause
         self.order = order
-        self._compiled: Dict[str, Compiled] = {}
+        self._compiled: Dict[Dialect, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> Compiled:
         """Return the statement for a dialect with positional parameters; raises ValueError if `order` does not fit."""
-        found = self._compiled.get(dialect.name)
+        found = self._compiled.get(dialect)
         if found is None:
-            found = self._compiled[dialect.name] = self._compile(dialect)
+            found = self._compiled[dialect] = self._compile(dialect)
         return found
 
     def _compile(self, dialect: Dialect) -> Compiled:
-        compiled = self.clause.compile(dialect=dialect)
-        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker: DDL never comes here
+        compiled = compile_clause(self.clause, dialect)
         names: List[str] = compiled.positiontup or []
         if set(names) != set(self.order):
             message = f"parameters {self.order} do not fit {names} of:\n{compiled}"
@@ -55,6 +54,15 @@ class Statement:
         if len(positions) == 1:
             return Compiled(str(compiled), lambda row: (row[positions[0]],))
         return Compiled(str(compiled), itemgetter(*positions))
+
+
+def compile_clause(clause: Any, dialect: Dialect) -> SQLCompiler:
+    """Compile a clause for a dialect; one that has a `schema_of_jobs` names the tables with it."""
+    schema = getattr(dialect, "schema_of_jobs", None)
+    options = {"schema_translate_map": {None: schema}, "render_schema_translate": True} if schema else {}
+    compiled = clause.compile(dialect=dialect, **options)
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker: DDL never comes here
+    return compiled
 
 
 def given(name: str) -> BindParameter[Any]:
@@ -82,6 +90,45 @@ class one_of(ColumnElement[bool]):  # noqa: N801 - reads as an operator in the s
         """Return itself: inside an AND, Core would write `= 1` behind it, and SQLite would use no index."""
         del against
         return self
+
+
+class among(ColumnElement[bool]):  # noqa: N801 - as `one_of`
+    """`column` is among the rows of a subquery with a limit, which is run once and locks what it chose.
+
+    PostgreSQL may run the subquery of an IN anew for each row it looks at, and choose more than its limit; an ARRAY it
+    makes once. A row that another transaction has locked is left out.
+    """
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: Any, chosen: Any) -> None:
+        """Take a column and a select of one column."""
+        self.column = column
+        self.chosen = chosen.with_for_update(skip_locked=True)
+
+    def self_group(self, against: Any = None) -> among:
+        """Return itself, as `one_of`."""
+        del against
+        return self
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.column.in_(element.chosen), **options))
+
+
+@compiles(among, "postgresql")
+def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    return f"{column} = ANY (ARRAY{compiler.process(element.chosen.scalar_subquery(), **options)})"
+
+
+@compiles(one_of, "postgresql")
+def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    kind = compiler.dialect.type_compiler_instance.process(element.column.type)
+    return f"{column} = ANY (CAST({compiler.process(element.array, **options)} AS {kind}[]))"
 
 
 @compiles(one_of, "sqlite")

@@ -31,6 +31,9 @@ BIG = BigInteger().with_variant(Integer(), "sqlite")
 # STRICT tables know REAL only, which elsewhere has half the precision.
 _REAL: Any = Double().with_variant(REAL(), "sqlite")
 
+# By what a worker is known to live: a lock that ends with it, or its lease alone.
+BY_LOCK, BY_LEASE = "lock", "lease"
+
 metadata = MetaData()
 
 
@@ -241,6 +244,7 @@ worker = Table(
     Column("started_at", BIG, nullable=False),
     Column("heartbeat_at", BIG, nullable=False),
     Column("lease_until", BIG, nullable=False),
+    Column("liveness", Text, nullable=False, server_default=text(f"'{BY_LOCK}'")),
     sqlite_autoincrement=True,  # an id names a lock and stands in failures: it must never be used twice
     sqlite_strict=True,
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, List, Sequence
+from typing import AbstractSet, Any, Iterable, List, Sequence
 
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Row, Statement
+from sqlite_job.storage.statement import Row, Statement, compile_clause
 
 # More rows in one statement cost no less for each, and would be more to compile.
 _ROWS_PER_INSERT = 20
@@ -19,6 +18,9 @@ class Transaction:
     """Runs statements on a driver's cursor, with parameters in the statements' declared order."""
 
     __slots__ = ("_cursor", "_dialect")
+
+    # Whether nobody else writes until this transaction ends, so that what was read stays true.
+    is_alone = True
 
     def __init__(self, cursor: Any, dialect: Dialect) -> None:
         """Wrap a driver's cursor."""
@@ -56,10 +58,26 @@ class Transaction:
         found: List[Row] = self._cursor.fetchall()
         return found
 
+    def serialize(self, keys: Iterable[str]) -> None:
+        """Wait until no other transaction has serialized these, and let others wait for the end of this one.
+
+        All keys of a transaction in one call, where that can be: it takes them in one order, so that no two wait for
+        each other. Nothing to do where it is alone.
+        """
+
+    def try_serialize(self, keys: Iterable[str]) -> AbstractSet[str]:
+        """Do as `serialize` with those of the keys that nobody else has, without waiting; returns them."""
+        return set(keys)
+
+    def tell_workers(self) -> None:
+        """Have idle workers look for jobs after the commit."""
+
+    def tell_waiters(self) -> None:
+        """Have those who wait for a job, or follow it, look at it after the commit."""
+
     def select(self, clause: Any) -> List[Row]:
         """Compile and execute a select that was built for this one call."""
-        compiled = clause.compile(dialect=self._dialect)
-        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - for the type checker
+        compiled = compile_clause(clause, self._dialect)
         self._cursor.execute(str(compiled), [compiled.params[name] for name in compiled.positiontup or ()])
         found: List[Row] = self._cursor.fetchall()
         return found

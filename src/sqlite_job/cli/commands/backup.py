@@ -27,7 +27,7 @@ def backup(file: str, *, force: bool, as_json: bool, database: Optional[str]) ->
 
     The copy is checked, readable for you alone, and one file. Never copy a database in use by other means.
     """
-    copy = back_up(file, open_existing(database).location, force=force)
+    copy = back_up(file, open_existing(database).database, force=force)
     if as_json:
         _write_facts(copy)
         return

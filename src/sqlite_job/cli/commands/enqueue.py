@@ -15,7 +15,6 @@ from sqlite_job.cli.printable import printable_line
 from sqlite_job.cli.settings_path import load_settings
 from sqlite_job.cli.waiting import report_end, wait_for_end
 from sqlite_job.connections import SQLiteJob
-from sqlite_job.core.clock import SystemClock, to_microseconds
 from sqlite_job.core.errors import JobNotFoundError, did_you_mean
 from sqlite_job.inspection import Inspector
 from sqlite_job.settings import WorkerSettings
@@ -101,10 +100,10 @@ def enqueue(
     worker_settings = None if settings is None else load_settings(settings, database)
     inspector = Inspector(database if worker_settings is None else worker_settings.location)
     verb, place = _verb(inspector, options["job_id"]), _place(inspector)
-    jobs = _open_queue(inspector.location, worker_settings).with_options(**options)
-    began = SystemClock().now()
+    jobs = _open_queue(inspector.database, worker_settings).with_options(**options)
+    began = inspector.now()
     job = jobs.enqueue(function, *args, **kwargs).info()
-    if options["unique"] is not None and to_microseconds(job.created_at) < began:
+    if options["unique"] is not None and job.created_at < began:
         verb = f"There is a job with the key {options['unique']!r} already, left as it is:"
     click.echo(printable_line(f"{verb} {preview_job_call(job)} in the queue {job.queue!r} of {place}"), err=True)
     if must_wait:

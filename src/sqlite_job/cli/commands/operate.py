@@ -30,7 +30,7 @@ def requeue(job_ids: Sequence[str], *, as_json: bool, database: Optional[str]) -
     Jobs that cannot be requeued are named, the others are requeued all the same, and the exit code is that of the first
     problem.
     """
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
     _each(job_ids, jobs.requeue, "requeued", as_json=as_json)
 
 
@@ -44,7 +44,7 @@ def delete(job_ids: Sequence[str], *, as_json: bool, database: Optional[str]) ->
     Jobs that cannot be deleted are named, the others are deleted all the same, and the exit code is that of the first
     problem.
     """
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
     _each(job_ids, jobs.delete, "deleted", as_json=as_json)
 
 
@@ -59,7 +59,7 @@ def cancel(job_ids: Sequence[str], *, reason: Optional[str], as_json: bool, data
     Jobs that have ended already are named, the others are cancelled all the same, and the exit code is that of the
     first problem.
     """
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
 
     def cancel_one(job_id: str) -> None:
         if not jobs.cancel(job_id, reason):

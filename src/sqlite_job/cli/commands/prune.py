@@ -38,7 +38,7 @@ def prune(*, as_json: bool, database: Optional[str], **options: Any) -> None:
     All of the given filters must match. Workers do this by themselves, as their settings say. It goes in short batches,
     so that workers and others go on meanwhile.
     """
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
     count = jobs.prune(**options)
     if as_json:
         write_json({"pruned": count, "dry_run": options["dry_run"]})

@@ -24,7 +24,7 @@ def pause(queues: Sequence[str], *, as_json: bool, database: Optional[str]) -> N
     Jobs that run go on; those that a worker had taken but not started go back. A queue may be paused before it has
     jobs. `sqlite-job status` shows what is paused.
     """
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
     _each(queues, jobs.pause, "paused", "was paused already", as_json=as_json)
 
 
@@ -34,7 +34,7 @@ def pause(queues: Sequence[str], *, as_json: bool, database: Optional[str]) -> N
 @database_option
 def resume(queues: Sequence[str], *, as_json: bool, database: Optional[str]) -> None:
     """Let workers take jobs from these queues again, at once."""
-    jobs = SQLiteJob(database=open_existing(database).location)
+    jobs = SQLiteJob(database=open_existing(database).database)
     _each(queues, jobs.resume, "resumed", "was not paused", as_json=as_json)
 
 

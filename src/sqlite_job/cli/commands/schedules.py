@@ -181,7 +181,7 @@ def _open(settings: Optional[str], database: Optional[str]) -> SQLiteJob:
 
 
 def _open_existing(database: Optional[str]) -> SQLiteJob:
-    return SQLiteJob(database=open_existing(database).location, serializer="json")
+    return SQLiteJob(database=open_existing(database).database, serializer="json")
 
 
 def _report(done: str, schedule: ScheduleInfo, *, as_json: bool) -> None:

@@ -107,7 +107,7 @@ def _supervise(settings: str, database: Optional[str], options: WorkerOptions) -
     loaded = load_settings(settings, database)
     Worker(options.served, loaded)  # not to run: what is wrong with settings or queues is said once
     supervisor = Supervisor(
-        _command(settings, loaded.location, options),
+        _command(settings, database, loaded.location, options),
         options.processes,
         loaded,
         recycling=Recycling(options.max_age, options.max_rss),
@@ -116,8 +116,11 @@ def _supervise(settings: str, database: Optional[str], options: WorkerOptions) -
     sys.exit(supervisor.run())
 
 
-def _command(settings: str, location: str, options: WorkerOptions) -> List[str]:
-    command = [sys.executable, "-m", "sqlite_job", "worker", settings, "--database", location]
+def _command(settings: str, database: Optional[str], location: str, options: WorkerOptions) -> List[str]:
+    command = [sys.executable, "-m", "sqlite_job", "worker", settings]
+    # Every user of the machine can read a command line: a password that was not in one is not put there.
+    if database is not None or "://" not in location:
+        command += ["--database", location]
     for queue in options.queues:
         command += ["--queue", queue]
     if options.max_jobs is not None:

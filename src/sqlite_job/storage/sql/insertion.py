@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import chain
 from typing import Any, Dict
 
-from sqlalchemy import Table, insert
+from sqlalchemy import ARRAY, Table, cast, func, insert, select
 
 from sqlite_job.storage.statement import Statement, given, names
 
@@ -28,3 +29,16 @@ class Insert:
             values = [{**dict(zip(self._columns, map(given, row))), **self._constants} for row in order]
             found = self._statements[count] = Statement(insert(self._table).values(values), *names(*chain(*order)))
         return found
+
+    @cached_property
+    def arrays(self) -> Statement:
+        """The statement that inserts any number of rows, each column an array; for databases that have them."""
+        kinds = [self._table.c[column].type for column in self._columns]
+        given_arrays = [cast(given(column), ARRAY(kind)) for column, kind in zip(self._columns, kinds)]
+        rows = func.unnest(*given_arrays).table_valued(*self._columns).render_derived()
+        chosen = [rows.c[column] for column in self._columns]
+        constants = list(self._constants.values())
+        filled = insert(self._table).from_select(
+            [*self._columns, *self._constants], select(*chosen, *constants), include_defaults=False
+        )
+        return Statement(filled, *names(*self._columns))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, case, column, delete, func, literal_column, or_, select, table, tuple_, update
+from sqlalchemy import ARRAY, and_, case, cast, column, delete, func, literal_column, or_, select, table, tuple_, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Statement, given, names, one_of
+from sqlite_job.storage.statement import Statement, among, given, names, one_of
 from sqlite_job.storage.tables import job, status_literal, suspect, unique
 
 PENDING = status_literal(JobStatus.PENDING)
@@ -23,7 +23,8 @@ NULL: Any = literal_column("NULL")
 # The fence: a write about a running job holds only while this claim of it does.
 FENCE = and_(job.c.seq == given("seq"), job.c.status == RUNNING, job.c.claim_number == given("claim_number"))
 
-IS_RUNNING = Statement(select(job.c.seq).where(FENCE), *names("seq", "claim_number"))
+# Locked: nobody takes the job from its worker before this transaction ends.
+IS_RUNNING = Statement(select(job.c.seq).where(FENCE).with_for_update(read=True), *names("seq", "claim_number"))
 
 # In the order of NewJob. The seqs are known beforehand (LAST_SEQ), so that payloads need no look-up.
 _NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
@@ -90,7 +91,7 @@ _CLAIMABLE_SUSPECT = (
 def _claim(claimable: Any) -> Any:
     return (
         update(job)
-        .where(job.c.seq.in_(claimable.with_for_update(skip_locked=True)))
+        .where(among(job.c.seq, claimable))
         .values(
             status=RUNNING,
             started_at=given("now"),
@@ -142,12 +143,13 @@ UNKNOWN_FUNCTIONS = Statement(
 PROMOTE = Statement(
     update(job)
     .where(
-        job.c.seq.in_(
+        among(
+            job.c.seq,
             select(job.c.seq)
             .where(job.c.status == SCHEDULED, job.c.run_at <= given("now"))
             .order_by(job.c.run_at)
             .limit(literal_column("1000"))
-            .offset(literal_column("0"))
+            .offset(literal_column("0")),
         )
     )
     .values(status=READY)
@@ -163,6 +165,21 @@ COMPLETE = Statement(
     .where(FENCE)
     .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_COMPLETED, worker_id=NULL),
     *names("started_at", "finished_at", "seq", "claim_number"),
+)
+
+# The same of many jobs, each parameter an array; for databases that have them.
+_ENDS = ("started_at", "finished_at", "seq", "claim_number")
+_ended = (
+    func.unnest(*[cast(given(name), ARRAY(job.c[name].type)) for name in _ENDS])
+    .table_valued(*[column(name, job.c[name].type) for name in _ENDS])
+    .render_derived("ended")
+)
+
+COMPLETE_ALL = Statement(
+    update(job)
+    .where(job.c.seq == _ended.c.seq, job.c.status == RUNNING, job.c.claim_number == _ended.c.claim_number)
+    .values(started_at=_ended.c.started_at, finished_at=_ended.c.finished_at, status=_COMPLETED, worker_id=NULL),
+    *names(*_ENDS),
 )
 
 FAIL = Statement(
@@ -330,8 +347,19 @@ FINISHED = Statement(
 ENDS = Statement(
     select(job.c.seq, job.c.finished_at, job.c.unique_key, unique.c.until)
     .select_from(job.outerjoin(unique, and_(unique.c.key == job.c.unique_key, unique.c.seq == job.c.seq)))
-    .where(one_of(job.c.seq, given("seqs"))),
+    .where(one_of(job.c.seq, given("seqs")))
+    .with_for_update(of=job, skip_locked=True),
     *names("seqs"),
+)
+
+# Before a job is changed: what it is stays so until this transaction ends.
+LOCATE = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")).with_for_update(), *names("id"))
+LOCK = Statement(select(job.c.seq).where(job.c.seq == given("seq")).with_for_update(), *names("seq"))
+
+# What a change of the job must be serialized with.
+KEYS = Statement(
+    select(job.c.group_key, job.c.unique_key).where(job.c.id == given("id")),
+    *names("id"),
 )
 
 STATUS = Statement(select(job.c.seq, job.c.status).where(job.c.id == given("id")), *names("id"))

@@ -56,7 +56,7 @@ NEXT_AT = Statement(
 
 # Index: rated.
 CANDIDATES = Statement(
-    select(job.c.seq)
+    select(job.c.seq, job.c.group_key)
     .where(job.c.rate_key == given("key"), _FOR_US, MAY_START)
     .order_by(job.c.seq)
     .limit(given("most"))

@@ -16,14 +16,19 @@ REGISTER = Statement(
         started_at=given("now"),
         heartbeat_at=given("now"),
         lease_until=given("lease_until"),
+        liveness=given("liveness"),
     )
     .returning(worker.c.id),
-    *names("host", "pid", "queues", "now", "lease_until"),
+    *names("host", "pid", "queues", "now", "lease_until", "liveness"),
 )
 
 UNREGISTER = Statement(delete(worker).where(worker.c.id == given("worker_id")), *names("worker_id"))
 
-IS_REGISTERED = Statement(select(worker.c.id).where(worker.c.id == given("worker_id")), *names("worker_id"))
+# Locked: nobody buries the worker while it claims.
+IS_REGISTERED = Statement(
+    select(worker.c.id).where(worker.c.id == given("worker_id")).with_for_update(read=True, key_share=True),
+    *names("worker_id"),
+)
 
 HEARTBEAT = Statement(
     update(worker)
@@ -32,7 +37,7 @@ HEARTBEAT = Statement(
     *names("now", "lease_until", "worker_id"),
 )
 
-LEASES = Statement(select(worker.c.id, worker.c.lease_until))
+LEASES = Statement(select(worker.c.id, worker.c.lease_until, worker.c.liveness))
 
 # Only if its lease is still the one that was judged: the worker may have woken up in between.
 BURY = Statement(

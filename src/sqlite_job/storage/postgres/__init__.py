@@ -1,0 +1,1 @@
+"""Keep jobs in a PostgreSQL database: what differs from a file. Only this room knows psycopg."""

@@ -1,0 +1,97 @@
+"""Run statements in a transaction of PostgreSQL, where others write at the same time."""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Any, Dict, Iterable, List, Sequence
+
+from sqlite_job.storage.postgres.address import lock_number
+from sqlite_job.storage.postgres.dialect import JobDialect
+from sqlite_job.storage.sql.insertion import Insert
+from sqlite_job.storage.statement import Row, Statement
+from sqlite_job.storage.transaction import Transaction
+
+# In the order of the array, which is that of the numbers: two transactions never wait for each other.
+_LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number"
+_TRY_LOCK = "SELECT number FROM unnest(%s::bigint[]) AS number WHERE pg_try_advisory_xact_lock(number)"
+
+
+class PostgresTransaction(Transaction):
+    """A transaction at READ COMMITTED: each statement sees what was committed before it."""
+
+    __slots__ = ("_is_cleaning", "wakes_waiters", "wakes_workers")
+
+    is_alone = False
+
+    _dialect: JobDialect
+
+    def __init__(self, cursor: Any, dialect: JobDialect, *, is_cleaning: bool = False) -> None:
+        """Wrap a psycopg cursor; with `is_cleaning` texts lose the character that PostgreSQL cannot store."""
+        super().__init__(cursor, dialect)
+        self._is_cleaning = is_cleaning
+        self.wakes_workers = False
+        self.wakes_waiters = False
+
+    def run(self, statement: Statement, *values: Any) -> int:
+        """Execute once, and return the number of rows changed."""
+        return super().run(statement, *(self._clean(values) if self._is_cleaning else values))
+
+    def many(self, statement: Statement, rows: Sequence[Row]) -> int:
+        """Execute once for each row of parameters, and return the number of rows changed in all."""
+        if not rows:
+            return 0
+        return super().many(statement, [tuple(self._clean(row)) for row in rows] if self._is_cleaning else rows)
+
+    def rows(self, statement: Statement, *values: Any) -> List[Row]:
+        """Execute once, and return all rows."""
+        return super().rows(statement, *(self._clean(values) if self._is_cleaning else values))
+
+    def insert(self, into: Insert, rows: Sequence[Row]) -> None:
+        """Insert all rows in one statement, each column as an array."""
+        if not rows:
+            return
+        text, _ = into.arrays.compiled(self._dialect)
+        columns = [list(column) for column in zip(*rows)]
+        self._cursor.execute(text, [self._clean(column) for column in columns] if self._is_cleaning else columns)
+
+    def serialize(self, keys: Iterable[str]) -> None:
+        """Take the keys' advisory locks, which are given back at the end of the transaction."""
+        numbers = sorted(self._numbers(keys))
+        if numbers:
+            self._cursor.execute(_LOCK, [numbers])
+
+    def try_serialize(self, keys: Iterable[str]) -> AbstractSet[str]:
+        """Take those that are free."""
+        numbers = self._numbers(keys)
+        if not numbers:
+            return set()
+        self._cursor.execute(_TRY_LOCK, [sorted(numbers)])
+        return {numbers[number] for (number,) in self._cursor.fetchall()}
+
+    def tell_workers(self) -> None:
+        """Have the commit notify idle workers."""
+        self.wakes_workers = True
+
+    def tell_waiters(self) -> None:
+        """Have the commit notify those who follow jobs."""
+        self.wakes_waiters = True
+
+    def numbers(self, query: str, *values: Any) -> List[int]:
+        """Return the one column of a query that no Core constant stands for."""
+        self._cursor.execute(query, values)
+        return [number for (number,) in self._cursor.fetchall()]
+
+    def notify(self, calls: str) -> None:
+        """Notify at the commit, if it comes."""
+        self._cursor.execute(f"SELECT {calls}")
+
+    def _numbers(self, keys: Iterable[str]) -> Dict[int, str]:
+        schema = self._dialect.schema_of_jobs
+        return {lock_number(schema, key): key for key in keys}
+
+    def _clean(self, values: Iterable[Any]) -> List[Any]:
+        return [self._cleaned(value) for value in values]
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("\0", "\\0")
+        return self._clean(value) if isinstance(value, list) else value
