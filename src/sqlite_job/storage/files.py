@@ -50,6 +50,11 @@ def open_lock_file(path: str) -> int:
         raise DatabaseUnavailableError(_explain_creation(path, error)) from error
 
 
+def open_nothing() -> int:
+    """Return a descriptor that reads and writes nothing, to stand in the place of another one."""
+    return os.open(os.devnull, os.O_RDWR)
+
+
 def check_folder(path: str) -> None:
     """Raise DatabaseUnavailableError unless there is a folder for a file at `path`, and it can be written."""
     folder = os.path.dirname(os.path.abspath(path))

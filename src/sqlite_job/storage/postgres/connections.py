@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from sqlite_job.core.errors import DatabaseUnusableError
+from sqlite_job.storage.files import open_nothing
 from sqlite_job.storage.postgres.address import Address
 
 # 13 brought pg_current_xact_id, by which the end of a transaction is found out that was cut off at its commit.
@@ -76,7 +77,7 @@ class Connections:
         Its sockets are let go of, or the server would believe that process alive as long as this one is. Not closed:
         that would say good-bye in the other's name.
         """
-        nowhere = os.open(os.devnull, os.O_RDWR)
+        nowhere = open_nothing()
         for connection in list(self._made):
             if not connection.closed:
                 os.dup2(nowhere, connection.fileno(), inheritable=False)
@@ -111,7 +112,6 @@ class Connections:
             "application_name": self._address.url.query.get("application_name", "sqlite-job"),
             "connect_timeout": int(str(self._address.url.query.get("connect_timeout", _CONNECT_SECONDS))),
         }
-
 
     def _configure(self, connection: psycopg.Connection[Any], _record: object) -> None:
         self._made.add(connection)

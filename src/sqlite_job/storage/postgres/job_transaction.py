@@ -26,10 +26,10 @@ Finish = Callable[[Any, Completed], bool]
 class JobTransactionOnServer:
     """An `OpenTransaction`. Other jobs do not wait for it, but for the rows that it has changed."""
 
-    def __init__(self, engine: Engine, begin: str, finish: Finish, shown: str) -> None:
-        """Take the parts; `open` begins."""
+    def __init__(self, engine: Engine, begin_text: str, finish: Finish, shown: str) -> None:
+        """Take the parts; `begin` begins."""
         self._engine = engine
-        self._begin = begin
+        self._begin_text = begin_text
         self._finish = finish
         self._shown = shown
         self._connection: Connection
@@ -40,12 +40,12 @@ class JobTransactionOnServer:
         self._has_ended = False
         self._is_stopped = False
 
-    def open(self, stop: Stop) -> None:
+    def begin(self, stop: Stop) -> None:
         """Begin, or raise a DatabaseError; from then on `stop` rolls back."""
         try:
             self._connection = self._engine.connect()
             self._driver = self._connection.connection.driver_connection
-            self._driver.execute(self._begin)
+            self._driver.execute(self._begin_text)
             self._driver.execute(f"SAVEPOINT {_GUARD}")
         except SQLAlchemyError as error:
             original = getattr(error, "orig", None)

@@ -65,7 +65,7 @@ class PostgresSharing(SQLStorage):
 
         self._open()
         opened = JobTransactionOnServer(self._connections.engine, self._committer.begin, self._record, self.location)
-        opened.open(stop)
+        opened.begin(stop)
         return opened
 
     def _open(self) -> None:
