@@ -130,7 +130,10 @@ def test_what_is_not_old_is_passed_over_and_not_looked_at_again(storage):
 
 def test_jobs_that_ended_in_the_same_microsecond_are_told_apart(storage):
     finish_many(storage, 1200)
-    execute(storage, "UPDATE sqlitejob_job SET finished_at = 5, function = iif(seq % 2, 'odd', 'even')")
+    execute(
+        storage,
+        "UPDATE sqlitejob_job SET finished_at = 5, function = CASE WHEN mod(seq, 2) = 1 THEN 'odd' ELSE 'even' END",
+    )
 
     assert prune_all(storage, Old(5, lambda queue, function, status: function == "odd")) == 600
     assert execute(storage, "SELECT function, count(*) FROM sqlitejob_job GROUP BY 1") == [("even", 600)]

@@ -16,9 +16,19 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.core.stopping import Stop, StopCause
 from sqlite_job.core.transactions import JobTransaction
 from sqlite_job.storage.sqlite import SqliteStorage
-from tests.storage.making import NOW, claim, completed, new_job, settle
+from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle
 
 WRITE = text("INSERT INTO effects VALUES (1)")
+
+
+@pytest.fixture
+def storage(path):
+    """A file: a server's transactions have nobody to keep (tests/postgres/)."""
+    made = SqliteStorage(path, "full")
+    made.register_worker(("default",), NOW, LEASE)
+    yield made
+    made.unregister_worker(1)
+    made.close()
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ class Listener:
         self._thread: Optional[threading.Thread] = None
         self._wake_read, self._wake_write = -1, -1
         self._is_ended = False
+        self._is_closing = False
         self._is_deaf = False
         self.connected_at = float("-inf")
         self.connections_made = 0
@@ -91,10 +92,10 @@ class Listener:
             if worker_id not in self._workers:
                 return
             self._workers.discard(worker_id)
-            if self._connection is None or self._is_deaf:
-                return
-            with suppress(psycopg.Error):
-                self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", [self._lock_class, worker_id])
+            if self._connection is not None and not self._is_deaf:
+                with suppress(psycopg.Error):
+                    self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", [self._lock_class, worker_id])
+            self._end_if_closing()
 
     def own(self) -> AbstractSet[int]:
         """Return the workers of this process."""
@@ -106,8 +107,9 @@ class Listener:
         return {row[0] for row in connection.execute(_HELD, [self._lock_class & 0xFFFFFFFF]).fetchall()}
 
     def close(self) -> None:
-        """End the thread and the connection, unless there are workers or subscribers."""
+        """End the thread and the connection, as soon as there are no workers nor subscribers."""
         with self._mutex:
+            self._is_closing = True
             if self._callbacks or self._workers:
                 return
             self.abandon()
@@ -121,12 +123,18 @@ class Listener:
         if self._thread is None:
             close_quietly(self._connection)
             self._connection = None
+            self.connections_made = 0
         else:
             self._wake()
 
     def _unsubscribe(self, callback: Heard) -> None:
         with self._mutex:
             self._callbacks.pop(id(callback), None)
+            self._end_if_closing()
+
+    def _end_if_closing(self) -> None:
+        if self._is_closing and not (self._callbacks or self._workers):
+            self.abandon()
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is not None and not self._connection.closed:
@@ -149,7 +157,7 @@ class Listener:
         return connection
 
     def _ensure_thread(self) -> None:
-        self._is_ended = False
+        self._is_ended = self._is_closing = False
         if self._thread is not None:
             self._wake()  # it may sit on an older connection
             return
@@ -182,6 +190,7 @@ class Listener:
                 return False
             self._thread = None
             self._drop()
+            self.connections_made = 0  # the next one is a first one: nobody has lost a lock by it
             write, self._wake_write = self._wake_write, -1
             os.close(self._wake_read)
             os.close(write)
