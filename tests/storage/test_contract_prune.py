@@ -132,7 +132,8 @@ def test_jobs_that_ended_in_the_same_microsecond_are_told_apart(storage):
     finish_many(storage, 1200)
     execute(
         storage,
-        "UPDATE sqlitejob_job SET finished_at = 5, function = CASE WHEN seq - seq / 2 * 2 = 1 THEN 'odd' ELSE 'even' END",
+        "UPDATE sqlitejob_job SET finished_at = 5, "
+        "function = CASE WHEN seq - seq / 2 * 2 = 1 THEN 'odd' ELSE 'even' END",
     )
 
     assert prune_all(storage, Old(5, lambda queue, function, status: function == "odd")) == 600

@@ -113,6 +113,34 @@ class among(ColumnElement[bool]):  # noqa: N801 - as `one_of`
         return self
 
 
+class looked_up(ColumnElement[bool]):  # noqa: N801 - as `one_of`
+    """`column`, which has an index, is among the few rows of a subquery: they are read first, and looked up in it."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: Any, few: Any) -> None:
+        """Take a column and a select of one column."""
+        self.column = column
+        self.few = few
+
+    def self_group(self, against: Any = None) -> looked_up:
+        """Return itself, as `one_of`."""
+        del against
+        return self
+
+
+@compiles(looked_up, "sqlite")
+def _looked_up_sqlite(element: looked_up, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.column.in_(element.few), **options))
+
+
+@compiles(looked_up, "postgresql")
+def _looked_up_postgresql(element: looked_up, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    return f"{column} = ANY (ARRAY{compiler.process(element.few.scalar_subquery(), **options)})"
+
+
 @compiles(among, "sqlite")
 def _among_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
     return str(compiler.process(element.column.in_(element.chosen), **options))

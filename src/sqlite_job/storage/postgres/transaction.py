@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import AbstractSet, Any, Dict, Iterable, List, Sequence
 
 from sqlite_job.storage.postgres.address import lock_number
+from sqlite_job.storage.postgres.arrays import literal
 from sqlite_job.storage.postgres.dialect import JobDialect
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Row, Statement
@@ -33,7 +34,7 @@ class PostgresTransaction(Transaction):
 
     def run(self, statement: Statement, *values: Any) -> int:
         """Execute once, and return the number of rows changed."""
-        return super().run(statement, *(self._clean(values) if self._is_cleaning else values))
+        return super().run(statement, *self._written(values))
 
     def many(self, statement: Statement, rows: Sequence[Row]) -> int:
         """Execute once for each row of parameters, and return the number of rows changed in all."""
@@ -43,15 +44,14 @@ class PostgresTransaction(Transaction):
 
     def rows(self, statement: Statement, *values: Any) -> List[Row]:
         """Execute once, and return all rows."""
-        return super().rows(statement, *(self._clean(values) if self._is_cleaning else values))
+        return super().rows(statement, *self._written(values))
 
     def insert(self, into: Insert, rows: Sequence[Row]) -> None:
         """Insert all rows in one statement, each column as an array."""
         if not rows:
             return
         text, _ = into.arrays.compiled(self._dialect)
-        columns = [list(column) for column in zip(*rows)]
-        self._cursor.execute(text, [self._clean(column) for column in columns] if self._is_cleaning else columns)
+        self._cursor.execute(text, self._written([list(column) for column in zip(*rows)]))
 
     def serialize(self, keys: Iterable[str]) -> None:
         """Take the keys' advisory locks, which are given back at the end of the transaction."""
@@ -87,6 +87,12 @@ class PostgresTransaction(Transaction):
     def _numbers(self, keys: Iterable[str]) -> Dict[int, str]:
         schema = self._dialect.schema_of_jobs
         return {lock_number(schema, key): key for key in keys}
+
+    def _written(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Return parameters as the driver wants them."""
+        if self._is_cleaning:
+            values = self._clean(values)
+        return [literal(value) if type(value) is list else value for value in values]
 
     def _clean(self, values: Iterable[Any]) -> List[Any]:
         return [self._cleaned(value) for value in values]

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, and_, case, cast, column, delete, func, literal_co
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Statement, among, given, names, one_of
+from sqlite_job.storage.statement import Statement, among, given, looked_up, names, one_of
 from sqlite_job.storage.tables import job, status_literal, suspect, unique
 
 PENDING = status_literal(JobStatus.PENDING)
@@ -59,13 +59,17 @@ TAKE_WRITE_LOCK = Statement(delete(job).where(literal_column("0")))
 
 EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))), *names("ids"))
 
-# Index: claimable.
-_WAITING_FOR_US = and_(
-    job.c.queue == given("queue"),
-    job.c.status == PENDING,
+# The status, hidden from PostgreSQL's planner, who else takes a partial index that fits it where the primary key does
+# better: among jobs that are given by their seqs.
+_ANY_STATUS = func.coalesce(job.c.status, literal_column("''"))
+
+_FOR_US = and_(
     one_of(job.c.function, given("functions")),
     or_(job.c.expires_at.is_(None), job.c.expires_at > given("now")),
 )
+
+# Index: claimable.
+_WAITING_FOR_US = and_(job.c.queue == given("queue"), job.c.status == PENDING, _FOR_US)
 # Where a job goes that may start as far as its time is concerned: its limits, if it has some, decide on the rest.
 READY = case((and_(job.c.group_key.is_(None), job.c.rate_key.is_(None)), PENDING), else_=BLOCKED)
 _SUSPECTS = select(suspect.c.seq)
@@ -81,7 +85,7 @@ _CLAIMABLE = (
 # The primary keys of suspect and job: the few suspects are looked up one by one.
 _CLAIMABLE_SUSPECT = (
     select(job.c.seq)
-    .where(job.c.seq.in_(_SUSPECTS), _WAITING_FOR_US)
+    .where(looked_up(job.c.seq, _SUSPECTS), job.c.queue == given("queue"), _ANY_STATUS == PENDING, _FOR_US)
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0"))
@@ -175,9 +179,14 @@ _ended = (
     .render_derived("ended")
 )
 
+# The primary key: with the index of all that runs (held), and its many dead entries, 400 jobs took 31 ms.
 COMPLETE_ALL = Statement(
     update(job)
-    .where(job.c.seq == _ended.c.seq, job.c.status == RUNNING, job.c.claim_number == _ended.c.claim_number)
+    .where(
+        job.c.seq == _ended.c.seq,
+        _ANY_STATUS == RUNNING,
+        job.c.claim_number == _ended.c.claim_number,
+    )
     .values(started_at=_ended.c.started_at, finished_at=_ended.c.finished_at, status=_COMPLETED, worker_id=NULL),
     *names(*_ENDS),
 )
