@@ -258,10 +258,16 @@ def find_binaries() -> Path:
         if is_complete(Path(named)):
             return Path(named)
         raise PostgresUnavailable(f"{BINARIES_VARIABLE}={named}: no initdb and postgres in this folder")
-    for folder in (*folders_in_path(), *folders_of_pg_config(), *system_folders(), *wheel_folders()):
-        if is_complete(folder):
+    everywhere = (*folders_in_path(), *folders_of_pg_config(), *system_folders(), *wheel_folders())
+    complete = [folder for folder in everywhere if is_complete(folder)]
+    if not complete:
+        raise PostgresUnavailable(f"no PostgreSQL found. {how_to_get()}")
+    for folder in complete:
+        if os.geteuid() != 0 or is_reachable(folder):
             return folder
-    raise PostgresUnavailable(f"no PostgreSQL found. {how_to_get()}")
+    raise PostgresUnavailable(
+        f"PostgreSQL does not run as root, and the user {server_user()} cannot enter {complete[0]}"
+    )
 
 
 def how_to_get() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import pwd
 import random
 import select
 import shutil
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import IO, Callable, Dict, Iterator, List, Optional
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -45,8 +46,8 @@ class ServerError(Exception):
 class Server:
     """One data folder in a temporary folder, and the server that runs in it."""
 
-    def __init__(self, binaries: str, parent: Optional[str]) -> None:
-        """Make the folder."""
+    def __init__(self, user: Optional[str], binaries: str, parent: Optional[str]) -> None:
+        """Make the folder, for this user to write into: PostgreSQL refuses to run as root."""
         self.folder = Path(tempfile.mkdtemp(prefix="sqlitejob-postgres-", dir=parent))
         self._binaries = Path(binaries)
         self._data = self.folder / "data"
@@ -54,15 +55,16 @@ class Server:
         self._log_start = 0
         self._port = 0
         self._process: Optional[subprocess.Popen[bytes]] = None
-        # Loaded now: after the change of user Python's own files may be out of reach.
-        self._die_with_me = die_with_parent(ctypes.CDLL(None)) if sys.platform == "linux" else None
+        self._become_its_user = child_of(user)
+        if user is not None:
+            shutil.chown(self.folder, user)
 
     def initialize(self, settings: Dict[str, str]) -> None:
         """Make the data folder."""
         options = ["--no-sync", "--auth=trust", "--username=postgres", "--locale=C", "--encoding=UTF8"]
         command = [str(self._binaries / "initdb"), "-D", str(self._data), *options]
         with self._log.open("ab") as log:
-            code = subprocess.call(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._surroundings())
+            code = self._run(command, log).wait()
         if code != 0:
             raise ServerError(f"initdb ended with code {code}:\n{self._end_of_log()}")
         lines = ["{} = '{}'\n".format(name, value.replace("'", "''")) for name, value in settings.items()]
@@ -120,15 +122,7 @@ class Server:
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(port)]
         with self._log.open("ab") as log:
             self._log_start = log.tell()
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=self._die_with_me,  # noqa: PLW1509 - this process has one thread
-                **self._surroundings(),
-            )
-        self._process = process
+            self._process = process = self._run(command, log)
         while process.poll() is None:
             if self._is_ready(process.pid):
                 return True
@@ -153,19 +147,33 @@ class Server:
             lines = file.read().decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-LOG_LINES:])
 
-    def _surroundings(self) -> Dict[str, object]:
+    def _run(self, command: List[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        # LC_ALL: this file reads what the server says.
-        return {"cwd": str(self.folder), "env": {**ours, "LC_ALL": "C"}}
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            env={**ours, "LC_ALL": "C"},  # this file reads what the server says
+            preexec_fn=self._become_its_user,  # noqa: PLW1509 - this process has one thread
+        )
 
 
-def die_with_parent(libc: ctypes.CDLL) -> Callable[[], None]:
-    """Return what a new child calls so that the kernel shuts it down when this process is killed."""
+def child_of(user: Optional[str]) -> Callable[[], None]:
+    """Return what a new child calls to become this user, and to be shut down when this process is killed."""
+    entry = None if user is None else pwd.getpwnam(user)
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-    def ask_the_kernel() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+    def prepare() -> None:
+        if entry is not None:
+            os.setgroups([])
+            os.setgid(entry.pw_gid)
+            os.setuid(entry.pw_uid)
+        if libc is not None:  # last: a change of user takes it back
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
-    return ask_the_kernel
+    return prepare
 
 
 def free_ports() -> Iterator[int]:
@@ -183,19 +191,6 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def become(user: Optional[str], folder: Path) -> None:
-    """Become this user for good, and give them the folder: PostgreSQL refuses to run as root."""
-    if user is None:
-        return
-    import pwd  # not on Windows
-
-    entry = pwd.getpwnam(user)
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    os.setgroups([])
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
 
 
 def commands(owner: int) -> Iterator[List[str]]:
@@ -232,9 +227,8 @@ def main(owner: int, user: Optional[str], binaries: str, parent: Optional[str]) 
     """Obey until the owner has gone."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    server = Server(binaries, parent)
+    server = Server(user, binaries, parent)
     try:
-        become(user, server.folder)
         tell({"answer": str(server.folder)})
         for verb, argument in commands(owner):
             try:

@@ -54,15 +54,29 @@ class Cleaner:
     """A connection to one database that empties it again and again."""
 
     def __init__(self, conninfo: str) -> None:
-        self._connection = psycopg.connect(conninfo, autocommit=True, application_name="cleaner of the tests")
+        self._conninfo = conninfo
+        self._connection = self._connect()
 
     def clean(self) -> None:
         """End all other connections, and remove what tests have left but the version of the schema."""
-        self._end_the_others()
-        self._connection.execute(EMPTY)
+        try:
+            self._clean()
+        except psycopg.OperationalError:
+            if not self._connection.closed:
+                raise
+            # A test ended all connections, and so this one.
+            self._connection = self._connect()
+            self._clean()
 
     def close(self) -> None:
         self._connection.close()
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self._conninfo, autocommit=True, application_name="cleaner of the tests")
+
+    def _clean(self) -> None:
+        self._end_the_others()
+        self._connection.execute(EMPTY)
 
     def _end_the_others(self) -> None:
         # pg_terminate_backend can wait by itself, but looks only each 100 ms.

