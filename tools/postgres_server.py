@@ -47,7 +47,17 @@ SETTINGS = {
 }
 # For tests that never look at what a crash leaves: no wait for the disk. No vacuum either: with the plans that the
 # statistics give, a test would see one plan before and another one after it.
-FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+FORGETFUL = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "256MB",  # it may lie in memory
+}
+# Files in memory: on a disk (ext4) a TRUNCATE, which makes new files, took up to seven times as long for some seconds
+# after the folder of another server had been removed. Docker gives 64 MB, which is too little.
+MEMORY = Path("/dev/shm")  # noqa: S108 - the supervisor makes a folder of a random name there, with mode 0700
+MEMORY_BYTES = 2**30
 CLOSE_SECONDS = 60.0
 
 
@@ -104,8 +114,8 @@ class PostgresAddress:
 class PostgresServer(PostgresAddress):
     """A server of one's own, in a temporary folder that is removed at the end.
 
-    durable: False gives up what only a crash would show (fsync, synchronous_commit, full_page_writes) and autovacuum;
-        True leaves PostgreSQL's own defaults, for benchmarks and for tests that crash it.
+    durable: False gives up what only a crash would show (fsync, synchronous_commit, full_page_writes, a disk) and
+        autovacuum; True leaves PostgreSQL's own defaults, for benchmarks and for tests that crash it.
     settings: what else to write into postgresql.conf.
     binaries: the folder of initdb and postgres; found by itself without it.
     parent: where to make the temporary folder; a benchmark wants a real disk.
@@ -126,6 +136,7 @@ class PostgresServer(PostgresAddress):
         self._settings = {**SETTINGS, **({} if durable else FORGETFUL), **(settings or {})}
         self._binaries = binaries
         self._parent = parent
+        self._durable = durable
         self._supervisor: Optional[subprocess.Popen[bytes]] = None
         self._folder: Optional[Path] = None
         self._one_at_a_time = threading.Lock()
@@ -204,7 +215,7 @@ class PostgresServer(PostgresAddress):
             "owner": os.getpid(),
             "user": server_user(),
             "binaries": self._found_binaries(),
-            "parent": self._parent or temporary_folder(),
+            "parent": self._parent or (not self._durable and memory_folder()) or temporary_folder(),
         }
         self._supervisor = subprocess.Popen(
             [sys.executable, "-I", str(SUPERVISOR), json.dumps(task)],
@@ -338,6 +349,13 @@ def temporary_folder() -> str:
     if os.geteuid() == 0 and not is_reachable(usual):
         return "/tmp"  # noqa: S108 - the supervisor makes a folder of a random name there, with mode 0700
     return str(usual)
+
+
+def memory_folder() -> Optional[str]:
+    """Return a folder for files that lie in memory, if there is one with enough room."""
+    if not os.access(MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        return None
+    return str(MEMORY)
 
 
 def is_reachable(folder: Path) -> bool:

@@ -92,6 +92,7 @@ def test_a_server_says_its_version_and_listens_on_the_loopback_only(own_postgres
 def test_a_durable_server_waits_for_the_disk(own_postgres_server):
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
         assert ask(own_postgres_server, f"SHOW {setting}") == "on"
+    assert not str(own_postgres_server.folder).startswith("/dev/shm")
 
 
 def test_the_server_of_the_run_does_not_wait_for_the_disk(postgres_server):
