@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from sqlite_job.core.jobs import RescuedJob
@@ -110,7 +111,7 @@ os._exit(1)
         assert process.stdout.readline() == "claimed\n"
         assert storage.rescue(NOW, 3) == []
         process.stdin.write("\n")
-    assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
+    assert rescued_soon(storage) == ["a"]
 
 
 def test_a_child_that_outlives_its_worker_does_not_keep_it_alive(storage):
@@ -139,8 +140,18 @@ os._exit(1)
     ) as process:
         assert process.stdout.readline() == "forked\n"
         process.wait(10)
-        assert [job.id for job in storage.rescue(NOW, 3)] == ["a"]
+        assert rescued_soon(storage) == ["a"]
         process.stdin.write("\n")
+
+
+def rescued_soon(storage):
+    """Rescue until there was something to rescue: a server hears of a death a moment later than the kernel."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        rescued = storage.rescue(NOW, 3)
+        if rescued:
+            return [job.id for job in rescued]
+    return []
 
 
 def rescued_jobs(storage, *names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Callable, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import psycopg
 
@@ -12,7 +12,14 @@ from sqlite_job.core.errors import DatabaseError, DatabaseUnavailableError
 from sqlite_job.storage.postgres.connections import Connections
 from sqlite_job.storage.postgres.dialect import JobDialect
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
-from sqlite_job.storage.postgres.trouble import has_bad_character, is_lost, must_run_again, translate
+from sqlite_job.storage.postgres.trouble import (
+    UNIQUE_VIOLATION,
+    has_bad_character,
+    is_lost,
+    must_run_again,
+    translate,
+)
+from sqlite_job.storage.statement import Statement
 
 T = TypeVar("T")
 
@@ -91,6 +98,27 @@ class Committer:
                     cursor = connection.cursor()
                     return work(PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning))
             except psycopg.Error as error:
+                trouble.meet(error)
+
+    def at_once(self, statement: Statement, values: Sequence[Any]) -> None:
+        """Execute a statement that is a transaction by itself, and stores rows whose keys are new.
+
+        Raises a DatabaseError.
+        """
+        trouble = _Trouble(self._connections, self._shown)
+        was_cut_off = False
+        while True:
+            try:
+                with self._connections.borrowed() as connection:
+                    transaction = PostgresTransaction(
+                        connection.cursor(), self._dialect, is_cleaning=trouble.is_cleaning
+                    )
+                    transaction.rows(statement, *values)
+                    return
+            except psycopg.Error as error:
+                if was_cut_off and error.sqlstate == UNIQUE_VIOLATION:
+                    return  # by the earlier one, whose answer was lost
+                was_cut_off = was_cut_off or is_lost(error)
                 trouble.meet(error)
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:

@@ -29,9 +29,10 @@ _CONNECT_SECONDS = 10
 class Connections:
     """The connections of this process; after a fork the child makes its own."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, durability: str = "full") -> None:
         """Connect to nothing before the first use."""
         self._address = address
+        self._durability = durability
         self._engine: Optional[Engine] = None
         self._made: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
@@ -115,9 +116,13 @@ class Connections:
 
     def _configure(self, connection: psycopg.Connection[Any], _record: object) -> None:
         self._made.add(connection)
-        # Behind a pooler the next transaction may have another session, which knows nothing of a prepared statement.
         if is_pooled_by_another(connection):
+            # The next transaction may have another session, which knows nothing of a prepared statement.
             connection.prepare_threshold = None
+            return
+        connection.execute("SET lock_timeout = '10s'")
+        if self._durability == "normal":
+            connection.execute("SET synchronous_commit = off")
 
 
 # Connections of a process that this one was forked from: kept, as they would be closed when nobody holds them.

@@ -29,7 +29,7 @@ from sqlite_job.storage.postgres.sharing import PostgresSharing
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
 from sqlite_job.storage.postgres.trouble import translate
 from sqlite_job.storage.postgres.watching import NotifyWatcher
-from sqlite_job.storage.sql import job
+from sqlite_job.storage.sql import enqueue, job
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.tables import BY_LEASE, BY_LOCK
 from sqlite_job.storage.transaction import Transaction
@@ -57,7 +57,7 @@ class PostgresStorage(PostgresSharing):
         self._durability = durability
         schema = address.schema
         self._dialect = dialect_of(schema)
-        self._connections = Connections(address)
+        self._connections = Connections(address, durability)
         self._work, self._news = channel(schema, "work"), channel(schema, "news")
         self._committer = Committer(
             self._connections, self._dialect, address.shown, durability=durability, notify=self._notification
@@ -184,7 +184,14 @@ class PostgresStorage(PostgresSharing):
             raise (error.orig or error) from error
 
     def _write_jobs(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
-        return self._write(partial(self._enqueue_all, jobs))
+        if any(new.conditions is not None or new.has_own_id or new.tags for new in jobs):
+            return self._write(partial(self._enqueue_all, jobs))
+        if not jobs:
+            return {}
+        # Nothing to look at before, so one round trip does it.
+        self._open()
+        self._committer.at_once(enqueue.AT_ONCE, [*map(list, zip(*(new[:13] for new in jobs))), self._work])
+        return {}
 
     def _enqueue_all(self, jobs: Sequence[NewJob], transaction: Transaction) -> Mapping[str, str]:
         return self._enqueue(transaction, jobs)

@@ -1,0 +1,50 @@
+"""Store new jobs in one statement that is a transaction by itself; for databases that have arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ARRAY, Sequence, case, cast, func, insert, literal_column, select
+
+from sqlite_job.storage.sql.job import NULL, PENDING, SCHEDULED
+from sqlite_job.storage.statement import Statement, given, names
+from sqlite_job.storage.tables import job, payload
+
+# In the order of NewJob.
+_JOB = ("id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
+_PAYLOAD = ("codec", "args", "preview", "tags", "meta")
+
+_columns = {**{name: job.c[name] for name in _JOB}, **{name: payload.c[name] for name in _PAYLOAD}}
+
+_rows = (
+    func.unnest(*[cast(given(name), ARRAY(column.type)) for name, column in _columns.items()])
+    .table_valued(*_columns)
+    .render_derived("given")
+)
+
+# Numbered in the order in which they were given.
+_numbered = select(Sequence("sqlitejob_job_seq_seq").next_value().label("seq"), *_rows.c).cte("numbered")
+
+_status: Any = case((_numbered.c.run_at.is_(NULL), PENDING), else_=SCHEDULED)
+
+_stored = (
+    insert(job)
+    .from_select(
+        ["seq", *_JOB, "status"],
+        select(_numbered.c.seq, *(_numbered.c[name] for name in _JOB), _status),
+        include_defaults=False,
+    )
+    .cte("stored")
+)
+
+_kept = (
+    insert(payload)
+    .from_select(["seq", *_PAYLOAD], select(_numbered.c.seq, *(_numbered.c[name] for name in _PAYLOAD)))
+    .cte("kept")
+)
+
+# And notify idle workers. Whatever the SELECT says, both INSERTs are carried out.
+AT_ONCE = Statement(
+    select(func.pg_notify(given("channel"), literal_column("''"))).add_cte(_stored, _kept),
+    *names(*_columns, "channel"),
+)
