@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, List
 
 from rich.live import Live
 
-from benchmarks import drain, enqueue, footprint, growth, latency, machine, report, retention
+from benchmarks import drain, enqueue, footprint, growth, latency, machine, postgres, report, retention
 from benchmarks.figures import Figure
 from benchmarks.sizes import FULL, QUICK, TINY, Sizes
 
@@ -25,6 +25,7 @@ BENCHMARKS: Dict[str, Callable[[Sizes, Path], Iterator[Figure]]] = {
     "footprint": footprint.measure,
     "growth": growth.measure,
     "retention": retention.measure,
+    "postgres": postgres.measure,
 }
 
 RESULTS = Path(__file__).parent / "results"

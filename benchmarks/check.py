@@ -45,6 +45,11 @@ def expect(is_right: bool, message: str) -> None:  # noqa: FBT001 - as assert, w
 
 
 def _stored(path: str, after: int) -> List[Tuple[Any, ...]]:
+    if "://" in path:
+        import psycopg  # not everybody has it
+
+        with psycopg.connect(path.replace("+psycopg", "")) as server:
+            return server.execute(_JOBS.replace("?", "%s"), (after,)).fetchall()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute(_JOBS, (after,)).fetchall()
 

@@ -14,7 +14,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from benchmarks import child, clocks, raw
 from benchmarks.check import check_drained, expect
@@ -86,6 +86,11 @@ class Stopwatch:
     @property
     def elapsed(self) -> Clocks:
         return self._ended.since(self._began)
+
+    @property
+    def span(self) -> Tuple[float, float]:
+        """When it began and ended, by a clock that all processes of a machine share."""
+        return self._began.wall, self._ended.wall
 
 
 def fill(path: str, function: str, jobs: int) -> None:

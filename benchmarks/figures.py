@@ -57,5 +57,10 @@ def at_most(bound: float) -> Goal:
     return Goal(bound, is_least=False, is_of_ratio=False)
 
 
+def at_least(bound: float, stretch: Optional[float] = None) -> Goal:
+    """Return a goal for our own figure, where more is better."""
+    return Goal(bound, stretch=stretch, is_of_ratio=False)
+
+
 def _holds(value: float, bound: float, is_least: bool) -> bool:  # noqa: FBT001 - a field of Goal
     return value >= bound if is_least else value <= bound

@@ -58,11 +58,27 @@ EXPECTED = {
         "file while 2,000 flow": 2_000,
     },
     "growth": {"claim of 100 among 1,000 others": 200, "enqueue among 1,000 others": 5},
+    "postgres": {
+        "enqueue, single": 40,
+        "enqueue, 16 threads": 320,
+        "enqueue, bulk of 1,000": 2_000,
+        "drain, one worker process": 300,
+        "drain, two worker processes": 300,
+        "enqueue to start, p50": 5,
+        "enqueue to start, p99": 5,
+        "CPU of an idle worker": 5,
+        "drain of 1,000": 1_000,
+        "dead rows after 1,000 jobs": 1_000,
+        "job table after 1,000 jobs": 1_000,
+        "claim of 100 among 1,000 finished": 200,
+    },
 }
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_benchmark_runs_and_writes_every_sample(name, tmp_path):
+def test_benchmark_runs_and_writes_every_sample(name, tmp_path, request):
+    if name == "postgres":
+        request.getfixturevalue("postgres_server")  # or a loud skip
     written = tmp_path / "results.json"
 
     ran = run("benchmarks", name, "--tiny", "--json", str(written), "--folder", str(tmp_path))
@@ -87,7 +103,7 @@ def check_shape(figure):
     assert len(figure["ours"]) == 1  # --tiny measures once
     assert all(value > 0 for value in figure["ours"] + figure["raw"])
     assert figure["ratios"] == [ours / raw for ours, raw in zip(figure["ours"], figure["raw"])]
-    assert figure["unit"] in ("jobs/s", "us/job", "ms", "us", "%", "MB")
+    assert figure["unit"] in ("jobs/s", "us/job", "ms", "us", "%", "MB", "rows")
     assert (figure["goal"] is None) == (figure["met"] is None)
     if figure["what"].startswith("max"):
         assert [[len(side) for side in sample.values()] for sample in figure["details"]["every"]] == [[5, 5]]
