@@ -38,7 +38,7 @@ from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import address_of
 from sqlite_job.storage.interface import Storage
-from sqlite_job.storage.opening import open_storage
+from sqlite_job.storage.opening import is_server, open_storage
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -64,6 +64,15 @@ def make_runner(
         notebook=notebook,
         open_transaction=partial(_open_transaction, settings),
     )
+
+
+def warn_of_pickles(settings: WorkerSettings) -> None:
+    """Say what decoding pickles means where others than this machine's users may write: once, at a worker's start."""
+    if is_server(settings.location) and settings.codecs.accepts_pickles:
+        _logger.warning(
+            "This worker decodes pickles from a database on a server: whoever may write there can run code here. "
+            'Sign them (serializer="signed-pickle") or use JSON (serializer="json", accept=("json",))'
+        )
 
 
 class LimitsOf:

@@ -52,6 +52,7 @@ from sqlite_job.wiring import (
     make_failure_reporter,
     make_runner,
     make_scheduler,
+    warn_of_pickles,
 )
 
 E = TypeVar("E", bound=Event)
@@ -193,6 +194,7 @@ class Worker:
             engine = self._make_engine(registration, watcher, notebook)
             self._assign_executors(engine, runner, loop, stack)
             self._sync_schedules(storage)
+            warn_of_pickles(self.settings)
             functions = tuple(self.settings.registry.names)
             self._events.emit(WorkerStarted(registration.worker_id, self.queues, functions, storage.location))
             stack.enter_context(capturing_if_wanted(self.settings))

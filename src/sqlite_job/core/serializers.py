@@ -172,6 +172,11 @@ class Codecs:
         for serializer in accept:
             self._accept.setdefault(serializer.name, _sides(serializer))
 
+    @property
+    def accepts_pickles(self) -> bool:
+        """Whether pickles are decoded that nobody has signed."""
+        return "pickle" in self._accept
+
     def encode(self, value: Any, function: str, job_id: str, kind: Kind = "arguments") -> bytes:
         """Return the arguments or the result of a job as bytes; raises EncodeError for what cannot be encoded."""
         bound = self._bound_encoder
