@@ -19,8 +19,8 @@ from sqlite_job.storage.postgres.address import Address
 # 13 brought pg_current_xact_id, by which the end of a transaction is found out that was cut off at its commit.
 OLDEST_SERVER = 130_000
 
-# Threads that enqueue share one transaction, so few connections go round; more are for those who wait and look.
-_KEPT, _MOST = 4, 16
+# Threads that enqueue share one transaction, so few connections go round; what is more is closed after its use.
+_KEPT = 4
 
 # How long a connection may take: psycopg's own is for ever. `connect_timeout` in the URL counts for it.
 _CONNECT_SECONDS = 10
@@ -99,7 +99,7 @@ class Connections:
         engine = create_engine(
             self._address.url,
             pool_size=_KEPT,
-            max_overflow=_MOST - _KEPT,
+            max_overflow=-1,  # each job with a transaction has one: the server's max_connections is the bound
             pool_reset_on_return=None,  # each transaction here ends where it began
             connect_args=self._options(),
             use_native_hstore=False,

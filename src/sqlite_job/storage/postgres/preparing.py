@@ -46,7 +46,9 @@ def _begin(connection: Connection, schema: Optional[str]) -> None:
     connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (lock_number(schema, "migrate"),))
     if schema is not None:
-        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+        # Not IF NOT EXISTS: that needs the right to make schemas even where somebody has made this one for us.
+        if not connection.exec_driver_sql("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchall():
+            connection.exec_driver_sql(f"CREATE SCHEMA {_quoted(schema)}")
         connection.exec_driver_sql(f"SET LOCAL search_path TO {_quoted(schema)}")
 
 

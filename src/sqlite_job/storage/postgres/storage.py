@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import AbstractSet, Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, TypeVar
 
@@ -12,6 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from sqlite_job.core.clock import SECOND, elapsed, pause
+from sqlite_job.core.errors import DatabaseError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Outcome
@@ -81,8 +83,12 @@ class PostgresStorage(PostgresSharing):
     @property
     def clock_offset(self) -> int:
         """How many microseconds the server's clock is ahead of this machine's."""
-        if self._clock.is_due():
-            self._open(force=True)
+        if not self._is_open:
+            self._open()
+        elif self._clock.is_due():
+            # Whoever asks for the time has no use for an error: the difference is what it was.
+            with suppress(DatabaseError):
+                self._committer.outside(self._clock.compare)
         return self._clock.offset
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
@@ -163,18 +169,18 @@ class PostgresStorage(PostgresSharing):
         self._open()
         return self._committer.read(work)
 
-    def _open(self, *, force: bool = False) -> None:
-        if self._is_open and not force:
+    def _open(self) -> None:
+        if self._is_open:
             return
         with self._opening:
-            self._committer.outside(self._look_over)
-            self._is_open = True
+            if not self._is_open:
+                self._committer.outside(self._look_over)
+                self._is_open = True
 
     def _look_over(self, connection: psycopg.Connection[Any]) -> None:
-        if not self._is_open:
-            check_server(connection, self.location)
-            if not is_ready(connection, self._address.schema, self.location):
-                self._prepare()
+        check_server(connection, self.location)
+        if not is_ready(connection, self._address.schema, self.location):
+            self._prepare()
         self._clock.compare(connection)
 
     def _prepare(self) -> None:
