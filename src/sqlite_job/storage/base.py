@@ -185,6 +185,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             seq, status = _locate(transaction, job_id)
             transaction.tell_workers()
             self._take_key_again(transaction, seq, now)
+            transaction.run(rate.LEAVE_FORGOTTEN, seq)
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)

@@ -114,7 +114,11 @@ class RatedClaim:
             release_after(self._transaction, self._array, self._released, self._now)
         for key, starts, per in self._rates:
             self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
-            self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)
+            next_at = self._next_at(key, starts, per)
+            self._transaction.run(rate.SET_NEXT, next_at, key)
+            if next_at is not None:
+                # This worker may have no room by then, or not the function that waits.
+                self._transaction.tell_workers()
 
     def _release_some(self, key: str, most: int) -> List[int]:
         candidates = self._candidates(key, most)
@@ -129,7 +133,7 @@ class RatedClaim:
         if latest and latest[0][0] + per > self._now:
             return int(latest[0][0] + per)
         # Those that wait for their groups do not count: when one of them is next, its rate is touched.
-        return self._now if self._candidates(key, 1) else None
+        return self._now if self._transaction.rows(rate.IS_ANY_NEXT, key, self._now) else None
 
     def _candidates(self, key: str, most: int) -> List[Row]:
         return self._transaction.rows(rate.CANDIDATES, key, *self._places(), self._now, most)
