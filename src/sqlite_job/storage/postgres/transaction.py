@@ -8,9 +8,9 @@ from sqlite_job.storage.postgres.address import lock_number
 from sqlite_job.storage.postgres.dialect import JobDialect
 from sqlite_job.storage.sql.insertion import Insert
 from sqlite_job.storage.statement import Row, Statement
-from sqlite_job.storage.transaction import Transaction
+from sqlite_job.storage.transaction import RANKS, Transaction
 
-# In the order of the array, which is that of the numbers: two transactions never wait for each other.
+# In the order of the array.
 _LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number"
 _TRY_LOCK = "SELECT number FROM unnest(%s::bigint[]) AS number WHERE pg_try_advisory_xact_lock(number)"
 
@@ -55,7 +55,7 @@ class PostgresTransaction(Transaction):
 
     def serialize(self, keys: Iterable[str]) -> None:
         """Take the keys' advisory locks, which are given back at the end of the transaction."""
-        numbers = sorted(self._numbers(keys))
+        numbers = self._in_order(keys)
         if numbers:
             self._cursor.execute(_LOCK, [numbers])
 
@@ -83,6 +83,10 @@ class PostgresTransaction(Transaction):
     def notify(self, calls: str) -> None:
         """Notify at the commit, if it comes."""
         self._cursor.execute(f"SELECT {calls}")
+
+    def _in_order(self, keys: Iterable[str]) -> List[int]:
+        numbers = self._numbers(keys)
+        return sorted(numbers, key=lambda number: (RANKS.index(numbers[number].partition(" ")[0]), number))
 
     def _numbers(self, keys: Iterable[str]) -> Dict[int, str]:
         schema = self._dialect.schema_of_jobs
