@@ -113,6 +113,14 @@ def connect_to_server(database, **options):
     return psycopg.connect(database.replace("postgresql+psycopg", "postgresql").partition("?")[0], **options)
 
 
+def is_opened(database):
+    """Tell whether anybody has opened this database: there is a file, or a connection."""
+    if is_on_server(database):
+        ours = "SELECT FROM pg_stat_activity WHERE application_name = 'sqlite-job' AND datname = current_database()"
+        return execute(database, ours) != []
+    return database.exists()
+
+
 def count_jobs(database):
     """Return how many jobs are stored."""
     return sum(SQLiteJob(database=database).counts().values())

@@ -27,7 +27,7 @@ from sqlite_job import (
 )
 from sqlite_job.core.events import JobsSettled, OutcomesStale
 from sqlite_job.core.outcomes import Committed
-from tests.doors.making import DEADLINE, count_jobs, drain, execute, kinds, run_all, settings_of, wait_until
+from tests.doors.making import DEADLINE, count_jobs, drain, execute, is_on_server, kinds, run_all, settings_of, wait_until
 
 effects = Table("effects", MetaData(), Column("n", Integer))
 
@@ -44,8 +44,12 @@ class Effect(Base):
 @pytest.fixture(autouse=True)
 def _table(jobs, database):
     jobs.counts()
-    execute(database, "CREATE TABLE effects (n)")
-    execute(database, "CREATE TABLE effects_of_orm (id INTEGER PRIMARY KEY)")
+    execute(database, "CREATE TABLE effects (n INTEGER)")
+    execute(database, f"CREATE TABLE effects_of_orm (id {serial_of(database)} PRIMARY KEY)")
+
+
+def serial_of(database):
+    return "SERIAL" if is_on_server(database) else "INTEGER"
 
 
 def count(database, table="effects"):
@@ -169,13 +173,13 @@ def test_a_result_that_cannot_be_encoded_rolls_back(database):
 
 def test_rows_that_break_a_constraint_at_the_commit_fail_the_try(database):
     def inside(session):
-        session.execute(text("CREATE TABLE child (n REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)"))
+        session.execute(text("CREATE TABLE child (n INTEGER REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)"))
         session.execute(text("INSERT INTO child VALUES (5)"))
 
     info, *_ = run_one(database, work_in("plain", inside))
 
     assert info.status is JobStatus.FAILED
-    assert "FOREIGN KEY" in info.error
+    assert "foreign key" in info.error.lower()
 
 
 def test_a_block_left_by_an_exception_that_is_caught_leaves_the_completion_to_the_worker(database):
