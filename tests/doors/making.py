@@ -107,10 +107,11 @@ def execute_on_server(database, statement, values):
 
 
 def connect_to_server(database, **options):
-    """Return a connection of psycopg's own to the database of a URL."""
+    """Return a connection of psycopg's own to the database of a URL, in the schema that it names."""
     import psycopg  # where there is none, only tests on files are run
 
-    return psycopg.connect(database.replace("postgresql+psycopg", "postgresql").partition("?")[0], **options)
+    url, _, schema = database.replace("postgresql+psycopg", "postgresql").partition("?schema=")
+    return psycopg.connect(url, options=f"-c search_path={schema or 'public'}", **options)
 
 
 def is_opened(database):

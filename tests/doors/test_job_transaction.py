@@ -29,6 +29,8 @@ from sqlite_job.core.events import JobsSettled, OutcomesStale
 from sqlite_job.core.outcomes import Committed
 from tests.doors.making import DEADLINE, count_jobs, drain, execute, is_on_server, kinds, run_all, settings_of, wait_until
 
+one_writer = pytest.mark.files("one transaction at a time has the lock of a file")
+
 effects = Table("effects", MetaData(), Column("n", Integer))
 
 
@@ -310,6 +312,7 @@ def test_jobs_are_enqueued_in_it_with_its_session(database):
     assert drain(settings) == 2
 
 
+@one_writer
 def test_an_enqueue_that_would_wait_for_its_own_job_is_refused_at_once(database):
     began = time.monotonic()
     info, *_ = run_one(database, work_in("plain", lambda _session: SQLiteJob(database=database).enqueue("work")))
@@ -319,6 +322,7 @@ def test_an_enqueue_that_would_wait_for_its_own_job_is_refused_at_once(database)
     assert time.monotonic() - began < 10
 
 
+@one_writer
 def test_awaiting_an_enqueue_that_would_wait_for_its_own_job_is_refused_too(database):
     async def work():
         async with current_job().transaction():
@@ -371,6 +375,7 @@ def test_the_lock_is_free_again_at_on_job_end(database):
     assert (info.status, count(database)) == (JobStatus.COMPLETED, 2)
 
 
+@one_writer
 def test_a_lock_that_is_not_free_is_waited_for(database):
     started, go_on = threading.Event(), threading.Event()
 

@@ -122,7 +122,8 @@ class PostgresStorage(PostgresSharing):
         return self._hub.subscribe(callback, partial(self._watcher, self._news.__eq__))
 
     def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
+        """Close all connections; the next use opens new ones, and looks at the tables again."""
+        self._is_open = False
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
