@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import AbstractSet, Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, TypeVar
 
@@ -12,6 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from sqlite_job.core.clock import SECOND, elapsed, pause
+from sqlite_job.core.errors import DatabaseError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Outcome
@@ -82,7 +84,7 @@ class PostgresStorage(PostgresSharing):
     def clock_offset(self) -> int:
         """How many microseconds the server's clock is ahead of this machine's."""
         if self._clock.is_due():
-            self._open(force=True)
+            self._compare_clocks()
         return self._clock.offset
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
@@ -120,7 +122,8 @@ class PostgresStorage(PostgresSharing):
         return self._hub.subscribe(callback, partial(self._watcher, self._news.__eq__))
 
     def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
+        """Close all connections; the next use opens new ones, and looks at the tables again."""
+        self._is_open = False
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
@@ -169,6 +172,18 @@ class PostgresStorage(PostgresSharing):
         with self._opening:
             self._committer.outside(self._look_over)
             self._is_open = True
+
+    def _compare_clocks(self) -> None:
+        if not self._clock.is_known:
+            self._open(force=True)
+            return
+        # Running jobs and event loops ask for the time: none of them is to wait for a server, or to fail without it.
+        self._clock.begin()
+        threading.Thread(target=self._compare_again, name="sqlite-job-clock", daemon=True).start()
+
+    def _compare_again(self) -> None:
+        with suppress(DatabaseError):  # until the next time the old difference is as good as any
+            self._open(force=True)
 
     def _look_over(self, connection: psycopg.Connection[Any]) -> None:
         if not self._is_open:
