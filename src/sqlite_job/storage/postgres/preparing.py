@@ -61,7 +61,9 @@ def _begin(connection: Connection, schema: Optional[str]) -> None:
     connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (lock_number(schema, "migrate"),))
     if schema is not None:
-        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
+        # IF NOT EXISTS asks for the right to make one even where it exists, and a role of its own may not have it.
+        if not connection.exec_driver_sql("SELECT to_regnamespace(%s)", (_quoted(schema),)).scalar():
+            connection.exec_driver_sql(f"CREATE SCHEMA {_quoted(schema)}")
         connection.exec_driver_sql(f"SET LOCAL search_path TO {_quoted(schema)}")
 
 
