@@ -80,6 +80,22 @@ class PostgresTransaction(Transaction):
         self._cursor.execute(query, values)
         return [number for (number,) in self._cursor.fetchall()]
 
+    def read(self, query: str, *values: Any) -> List[Row]:
+        """Return the rows of a query that no Core constant stands for."""
+        self._cursor.execute(query, values)
+        found: List[Row] = self._cursor.fetchall()
+        return found
+
+    def define(self, statement: str, *values: Any) -> None:
+        """Execute what is no query, and stands in no Core constant: definitions, locks, settings."""
+        self._cursor.execute(statement, values or None)
+
+    def copy(self, statement: str, rows: Iterable[Row]) -> None:
+        """Send rows to a COPY: a third of what an INSERT takes."""
+        with self._cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def notify(self, calls: str) -> None:
         """Notify at the commit, if it comes."""
         self._cursor.execute(f"SELECT {calls}")
