@@ -6,6 +6,7 @@ usage: python -m benchmarks.compare [BENCHMARK...] [--system NAME]... [--quick] 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from datetime import datetime
@@ -26,6 +27,8 @@ from benchmarks.compare.sizes import FULL, QUICK, TINY, Sizes
 
 def main(arguments: List[str]) -> int:
     options = parse(arguments)
+    # So that servers and workers are ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     if options.show is not None:
         compared = from_json(options.show.read_text(encoding="utf-8"))
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
+import sys
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -111,7 +113,8 @@ def kill(module: str, place: List[Any], jobs: int, milliseconds: int, limit: flo
     """
     chosen = Place(*place)
     driver = _open(module, chosen)
-    driver.enqueue([(number, milliseconds) for number in range(jobs)])
+    # Of many lengths: no worker is killed in a moment when all its jobs have just ended together.
+    driver.enqueue([(number, milliseconds + number * 37 % milliseconds) for number in range(jobs)])
     ledger = Ledger(chosen.ledger)
     ledger.open_gate()
     with workers.start(driver.commands(1), chosen) as first:
@@ -135,6 +138,8 @@ def kill(module: str, place: List[Any], jobs: int, milliseconds: int, limit: flo
 
 
 def _open(module: str, place: Place) -> Any:
+    # Whoever ends us, no worker may stay behind: it would take the next one's jobs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     stores.empty(place.store)
     driver = places.driver(module, place)
     driver.prepare()

@@ -47,6 +47,7 @@ def start_redis(folder: Path, appendfsync: str) -> Server:
 def start_postgres(folder: Path) -> Server:
     from tools.postgres_server import PostgresServer, PostgresServerError, PostgresUnavailable
 
+    folder.chmod(0o711)  # as root its server runs as somebody else, who has to get to his folder below this one
     # Durable, and else as it comes: fsync=on, synchronous_commit=on.
     server = PostgresServer(durable=True, parent=str(folder))
     try:

@@ -1,4 +1,4 @@
-"""arq: coroutines, its default limits; a worker looks for jobs twice a second (`poll_delay`)."""
+"""arq: coroutines; a worker looks for jobs twice a second (`poll_delay`), so only many at once make it fast."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _run(_context: Any, *arguments: Any) -> Any:
 class WorkerSettings:
     functions = [func(_run, name=_place.kind)]
     redis_settings = _settings
-    max_jobs = _place.concurrency or 10
+    max_jobs = _place.concurrency or 1_000
 
 
 def prepare() -> None:
