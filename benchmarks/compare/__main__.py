@@ -6,6 +6,7 @@ usage: python -m benchmarks.compare [BENCHMARK...] [--system NAME]... [--quick] 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -36,10 +37,9 @@ def main(arguments: List[str]) -> int:
         _write_json(options, compared)
     markdown = tables.as_markdown(compared)
     print(f"\n{markdown}")
+    drawn = charts.write(compared, options.charts) if options.charts is not None else []
     if options.document is not None:
-        replace_table(options.document, markdown)
-    if options.charts is not None:
-        charts.write(compared, options.charts)
+        replace_table(options.document, _pictures(drawn, options.document) + markdown)
     return 1 if compared.failures else 0
 
 
@@ -123,6 +123,13 @@ def _describe(system: System, running: Dict[str, Server]) -> Dict[str, Any]:
 
 def _facts(running: Dict[str, Server]) -> Dict[str, str]:
     return {name: value for server in running.values() for name, value in server.facts.items()}
+
+
+def _pictures(drawn: List[Path], document: Path) -> str:
+    """Return links to charts as they are seen from a document; the one for the README shows nothing new."""
+    shown = [path for path in drawn if path.name != charts.SUMMARY]
+    links = [f"![{charts.title(path.name)}]({os.path.relpath(path, document.parent)})" for path in shown]
+    return "".join(f"{link}\n\n" for link in links)
 
 
 def _write_json(options: argparse.Namespace, compared: Comparison) -> None:

@@ -27,12 +27,15 @@ _STYLE = """
   }
 """
 
+# For the README.
+SUMMARY = "compare.svg"
+
 CHARTS = {
     "compare-throughput.svg": ["enqueue", "enqueue_bulk", "drain", "drain_two"],
     "compare-work.svg": ["io", "payload 2 kB", "payload 100 kB"],
     "compare-waiting.svg": ["p50", "p99", "idle_cpu", "idle_mb"],
     "compare-kill.svg": ["kill_seconds"],
-    "compare.svg": ["drain", "p99", "kill_seconds"],  # for the README
+    SUMMARY: ["drain", "p99", "kill_seconds"],
 }
 
 
@@ -55,6 +58,11 @@ def write(compared: Comparison, folder: Path) -> List[Path]:
             (folder / name).write_text(drawn, encoding="utf-8")
             written.append(folder / name)
     return written
+
+
+def title(name: str) -> str:
+    """Return what a chart shows, for those who do not see it."""
+    return "; ".join(_METRICS[metric].title for metric in CHARTS[name])
 
 
 def draw(compared: Comparison, metrics: List[str]) -> str:

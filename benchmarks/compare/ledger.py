@@ -6,6 +6,7 @@ killed in the next instant.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import time
@@ -38,8 +39,14 @@ class Ledger:
 
     def start(self, number: int) -> None:
         """Say that a job starts; a process's first ones wait at the gate."""
-        if not self._is_open:
-            self._wait()
+        while not self._is_open and not self._look():
+            time.sleep(_POLL_SECONDS)
+        self._write(b"S", number)
+
+    async def astart(self, number: int) -> None:
+        """Do the same without holding up the event loop: heartbeats and timers go on while a job waits at the gate."""
+        while not self._is_open and not self._look():
+            await asyncio.sleep(_POLL_SECONDS)
         self._write(b"S", number)
 
     def end(self, number: int) -> None:
@@ -72,9 +79,9 @@ class Ledger:
             self._process = process
         os.write(self._descriptor, _RECORD.pack(what, process, number, time.monotonic_ns()))
 
-    def _wait(self) -> None:
-        if not self._gate.exists():
+    def _look(self) -> bool:
+        """Return whether the gate is open; if not, say that this process has a job in hand."""
+        self._is_open = self._gate.exists()
+        if not self._is_open:
             Path(f"{self._ready}-{os.getpid()}").touch()
-        while not self._gate.exists():
-            time.sleep(_POLL_SECONDS)
-        self._is_open = True
+        return self._is_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 from benchmarks import child
 from benchmarks.compare import measures
@@ -62,8 +62,7 @@ class Run:
     def _drain(
         self, kind: str = "noop", concurrency: int = 0, *, processes: int = 1, most: int = 1_000_000, extra: int = 0
     ) -> Dict[str, float]:
-        pace = min(self.system.pace * processes, most // 2)
-        jobs = max(self.sizes.least_jobs, round(pace * self.sizes.drain_seconds))
+        jobs = sample_size(self.system.pace * processes, most, self.sizes)
         ready = concurrency if concurrency and self.system.one_at_a_time else processes
         sizes = {"jobs": jobs, "processes": processes, "ready": ready, "extra": extra}
         found: Dict[str, float] = self._call(measures.drain, kind, concurrency, **sizes)
@@ -94,11 +93,12 @@ BENCHMARKS: Dict[str, Callable[[Run], Figures]] = {
 }
 
 
+def sample_size(pace: int, most: int, sizes: Sizes) -> int:
+    """Return how many jobs keep a system of this pace busy for the time of a sample, at most so many."""
+    return min(most, max(sizes.least_jobs, round(pace * sizes.drain_seconds)))
+
+
 def _memory() -> str:
     """Return a folder in memory, so that the ledger's writes do not share a disk with the store's."""
     shared = Path("/dev/shm")  # noqa: S108 - the folder below it has a name of its own
     return str(shared) if shared.is_dir() else tempfile.gettempdir()
-
-
-def names() -> List[str]:
-    return list(BENCHMARKS)

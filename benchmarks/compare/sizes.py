@@ -28,6 +28,7 @@ TINY = Sizes(
     rounds=1,
     enqueue_seconds=0.05,
     drain_seconds=0.02,
+    least_jobs=60,
     latencies=3,
     idle_seconds=0.1,
     kill_jobs=30,
