@@ -7,9 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 MADE := $(VENV)/.made-$(subst /,_,$(PYTHON))
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+# The queues that we are compared with live apart: they are no dependencies of ours.
+PEERS := .venvs/compare
+COMPARED := $(PEERS)/.installed-$(subst /,_,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench chaos clean
+.PHONY: help demo test lint format bench compare chaos clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +34,9 @@ format: $(DEV) ## mend what ruff can mend by itself
 
 bench: $(DEV) ## measure against a hand-written sqlite3 loop
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+compare: $(COMPARED) ## measure against other job queues (ARGS="--quick"), in an environment of their own
+	@$(PEERS)/bin/python -m benchmarks.compare $(ARGS)
 
 chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10")
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -54,3 +60,13 @@ $(DEV): $(MADE) pyproject.toml
 	@echo "Installing sqlite-job and what its development needs"
 	@$(PIP) install -q -e ".[dev]"
 	@touch $(RUNTIME) $@
+
+# It needs Python 3.10: the newest releases of the others do. What cannot be had is left out of the comparison, loudly.
+$(COMPARED): pyproject.toml benchmarks/compare/requirements.txt
+	@echo "Making $(PEERS) with $(PYTHON)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -q "pip>=21.3"
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -q -e .
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -q -r benchmarks/compare/requirements.txt || \
+		$(PEERS)/bin/python -m benchmarks.compare.installing benchmarks/compare/requirements.txt
+	@touch $@

@@ -11,7 +11,7 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 # A server is started by the first test that asks for one.
-pytest_plugins = ["tests.postgres.fixtures"]
+pytest_plugins = ["tests.postgres.fixtures", "tests.databases"]
 
 # No test may reach the database of whoever runs it.
 os.environ.pop("SQLITE_JOB_DATABASE", None)

@@ -13,7 +13,7 @@ import threading
 from types import FrameType
 from typing import Any, Awaitable, Optional
 
-from sqlite_job.core.clock import SystemClock
+from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
 from sqlite_job.core.stopping import Stop, StopCause, StopRequested
@@ -67,8 +67,9 @@ class _JobProcess:
     def __init__(self, channel: Channel, settings: WorkerSettings, hooks: Hooks, loop: _MainThreadLoop) -> None:
         self._channel = channel
         self._tasks = settings.registry.tasks
-        self._notes = _NotesToWorker(channel)
-        self._runner: Runner = make_runner(settings, hooks, clock_of(settings.location), self._notes.notebook)
+        clock = clock_of(settings.location)
+        self._notes = _NotesToWorker(channel, clock)
+        self._runner: Runner = make_runner(settings, hooks, clock, self._notes.notebook)
         self._loop = loop
         self._stop = Stop()
         self._is_running = False
@@ -143,9 +144,9 @@ class _MainThreadLoop:
 class _NotesToWorker:
     """Sends the worker what the job says of itself, now and then, from a thread that the first job to speak starts."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, clock: Clock) -> None:
         self._channel = channel
-        self.notebook = Notebook(self._wake, SystemClock())
+        self.notebook = Notebook(self._wake, clock)
         self._is_wanted = threading.Event()
         self._is_closed = threading.Event()
         self._thread: Optional[threading.Thread] = None

@@ -83,14 +83,43 @@ def threads_named(start):
     return [thread for thread in threading.enumerate() if thread.name.startswith(start)]
 
 
+def is_on_server(database):
+    """Tell whether what a test was given is PostgreSQL."""
+    return isinstance(database, str) and database.startswith("postgresql")
+
+
 def execute(database, statement, *values):
-    """Run one statement on the database as another program would."""
+    """Run one statement, with parameters as `?`, on the database as another program would; return its rows, if any."""
+    if is_on_server(database):
+        return execute_on_server(database, statement.replace("?", "%s"), values)
     connection = sqlite3.connect(database)
     try:
         with connection:
             return connection.execute(statement, values).fetchall()
     finally:
         connection.close()
+
+
+def execute_on_server(database, statement, values):
+    with connect_to_server(database) as connection:
+        cursor = connection.execute(statement, values or None)
+        return [] if cursor.description is None else cursor.fetchall()
+
+
+def connect_to_server(database, **options):
+    """Return a connection of psycopg's own to the database of a URL, in the schema that it names."""
+    import psycopg  # where there is none, only tests on files are run
+
+    url, _, schema = database.replace("postgresql+psycopg", "postgresql").partition("?schema=")
+    return psycopg.connect(url, options=f"-c search_path={schema or 'public'}", **options)
+
+
+def is_opened(database):
+    """Tell whether anybody has opened this database: there is a file, or a connection."""
+    if is_on_server(database):
+        ours = "SELECT FROM pg_stat_activity WHERE application_name = 'sqlite-job' AND datname = current_database()"
+        return execute(database, ours) != []
+    return database.exists()
 
 
 def count_jobs(database):

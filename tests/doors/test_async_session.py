@@ -23,6 +23,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+pytestmark = pytest.mark.files("tests/postgres/test_async_session.py has the sessions of PostgreSQL")
+
 
 def run(database, act, mode="default", **arguments):
     """Run a coroutine function with an asynchronous engine on the database, and dispose of the engine."""

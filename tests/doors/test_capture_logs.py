@@ -224,11 +224,11 @@ def test_a_record_whose_making_logs_is_kept_too(database):
     assert set(texts(run_one(database, lambda: app.warning(Talkative())))) == {"made", "while another is made"}
 
 
-def test_two_workers_of_one_process_keep_each_record_once(database, tmp_path):
+def test_two_workers_of_one_process_keep_each_record_once(database, other_database):
     def work():
         app.warning("once")
 
-    other = settings_of(tmp_path / "other.db", task(work, name="work"), capture_logs=True)
+    other = settings_of(other_database, task(work, name="work"), capture_logs=True)
     with Worker("default", other).running_in_background():
         assert texts(run_one(database, work)) == ["once"]
         # The first worker has ended, the second one still captures.
@@ -238,7 +238,6 @@ def test_two_workers_of_one_process_keep_each_record_once(database, tmp_path):
     assert not [
         handler for handler in logging.getLogger().handlers if type(handler).__module__.startswith("sqlite_job")
     ]
-    SQLiteJob("default", other).close()
 
 
 def test_the_doors_tell_the_same(database):

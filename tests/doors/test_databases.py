@@ -102,15 +102,16 @@ def test_the_database_of_another_application_is_refused_and_left_as_it_is(tmp_pa
 
 
 @every_door
-def test_the_database_of_a_newer_version_is_refused_with_the_mend(database, use):
-    enqueue(database)
-    execute(database, "UPDATE sqlitejob_version SET version_num='9999'")
-    SQLiteJob(database=database).close()
+def test_the_database_of_a_newer_version_is_refused_with_the_mend(other_database, use):
+    enqueue(other_database)
+    execute(other_database, "UPDATE sqlitejob_version SET version_num='9999'")
+    SQLiteJob(database=other_database).close()
 
     with pytest.raises(DatabaseTooNewError, match=r"was made by a newer sqlite-job .schema 9999.*upgrade sqlite-job"):
-        use(database)
+        use(other_database)
 
 
+@pytest.mark.files("the server of the tests is made for us; tests/postgres/test_session.py has tables of the user's")
 def test_a_database_with_tables_of_ones_own_takes_ours_beside_them(database):
     with closing(sqlite3.connect(database)) as mine:
         mine.execute("CREATE TABLE customer (id)")
@@ -123,6 +124,7 @@ def test_a_database_with_tables_of_ones_own_takes_ours_beside_them(database):
     assert execute(database, "SELECT id FROM customer") == [(5,)]
 
 
+@pytest.mark.files("they have modes")
 @pytest.mark.skipif(os.name != "posix", reason="this system has no such modes")
 def test_a_database_that_others_can_write_is_refused_with_the_command_that_mends_it(database):
     enqueue(database)

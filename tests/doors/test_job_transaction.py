@@ -27,7 +27,19 @@ from sqlite_job import (
 )
 from sqlite_job.core.events import JobsSettled, OutcomesStale
 from sqlite_job.core.outcomes import Committed
-from tests.doors.making import DEADLINE, count_jobs, drain, execute, kinds, run_all, settings_of, wait_until
+from tests.doors.making import (
+    DEADLINE,
+    count_jobs,
+    drain,
+    execute,
+    is_on_server,
+    kinds,
+    run_all,
+    settings_of,
+    wait_until,
+)
+
+one_writer = pytest.mark.files("one transaction at a time has the lock of a file")
 
 effects = Table("effects", MetaData(), Column("n", Integer))
 
@@ -44,8 +56,12 @@ class Effect(Base):
 @pytest.fixture(autouse=True)
 def _table(jobs, database):
     jobs.counts()
-    execute(database, "CREATE TABLE effects (n)")
-    execute(database, "CREATE TABLE effects_of_orm (id INTEGER PRIMARY KEY)")
+    execute(database, "CREATE TABLE effects (n INTEGER)")
+    execute(database, f"CREATE TABLE effects_of_orm (id {serial_of(database)} PRIMARY KEY)")
+
+
+def serial_of(database):
+    return "SERIAL" if is_on_server(database) else "INTEGER"
 
 
 def count(database, table="effects"):
@@ -169,13 +185,15 @@ def test_a_result_that_cannot_be_encoded_rolls_back(database):
 
 def test_rows_that_break_a_constraint_at_the_commit_fail_the_try(database):
     def inside(session):
-        session.execute(text("CREATE TABLE child (n REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)"))
+        session.execute(
+            text("CREATE TABLE child (n INTEGER REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)")
+        )
         session.execute(text("INSERT INTO child VALUES (5)"))
 
     info, *_ = run_one(database, work_in("plain", inside))
 
     assert info.status is JobStatus.FAILED
-    assert "FOREIGN KEY" in info.error
+    assert "foreign key" in info.error.lower()
 
 
 def test_a_block_left_by_an_exception_that_is_caught_leaves_the_completion_to_the_worker(database):
@@ -306,6 +324,7 @@ def test_jobs_are_enqueued_in_it_with_its_session(database):
     assert drain(settings) == 2
 
 
+@one_writer
 def test_an_enqueue_that_would_wait_for_its_own_job_is_refused_at_once(database):
     began = time.monotonic()
     info, *_ = run_one(database, work_in("plain", lambda _session: SQLiteJob(database=database).enqueue("work")))
@@ -315,6 +334,7 @@ def test_an_enqueue_that_would_wait_for_its_own_job_is_refused_at_once(database)
     assert time.monotonic() - began < 10
 
 
+@one_writer
 def test_awaiting_an_enqueue_that_would_wait_for_its_own_job_is_refused_too(database):
     async def work():
         async with current_job().transaction():
@@ -367,6 +387,7 @@ def test_the_lock_is_free_again_at_on_job_end(database):
     assert (info.status, count(database)) == (JobStatus.COMPLETED, 2)
 
 
+@one_writer
 def test_a_lock_that_is_not_free_is_waited_for(database):
     started, go_on = threading.Event(), threading.Event()
 

@@ -14,7 +14,7 @@ from sqlite_job import (
     call,
     task,
 )
-from tests.doors.making import count_jobs, drain, settings_of
+from tests.doors.making import count_jobs, drain, is_opened, settings_of
 
 
 class OnEnqueue(Middleware):
@@ -156,7 +156,7 @@ def test_a_change_that_cannot_be_is_refused_as_that_of_with_options(database, ch
 
     with pytest.raises(error, match=mend):
         jobs.enqueue(echo)
-    assert not database.exists()
+    assert not is_opened(database)
 
 
 @pytest.mark.parametrize("name", ["id", "function", "args", "kwargs", "delay"])

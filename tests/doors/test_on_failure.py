@@ -105,7 +105,7 @@ def test_it_is_called_for_a_timeout_and_for_arguments_that_cannot_be_decoded(dat
     )
     jobs = SQLiteJob("default", settings)
     hanging, broken = jobs.enqueue("hang"), jobs.enqueue("work")
-    execute(database, "UPDATE sqlitejob_payload SET args = x'00' WHERE seq = 2")
+    execute(database, "UPDATE sqlitejob_payload SET args = ? WHERE seq = 2", b"\0")
     run_all(settings, hanging, broken)
 
     assert told == {hanging: "JobTimeoutError", broken: "DecodeError"}

@@ -21,7 +21,8 @@ from sqlite_job import (
     call,
     task,
 )
-from tests.doors.making import DEADLINE, drain, execute, settings_of
+from sqlite_job.storage.opening import locate
+from tests.doors.making import DEADLINE, drain, execute, is_opened, settings_of
 
 
 def echo(value=None):
@@ -300,6 +301,7 @@ def test_a_reason_is_text_and_else_nothing_is_cancelled(jobs, reason):
 # ---- one storage, opened and closed ----------------------------------------------------------------------------------
 
 
+@pytest.mark.files("paths have several names; tests/postgres/test_sharing.py has URLs")
 def test_two_doors_to_one_file_share_one_storage(database, tmp_path):
     one, other = SQLiteJob(database=database), SQLiteJob("other", database=tmp_path / "x" / ".." / "jobs.db")
     link = tmp_path / "link.db"
@@ -358,7 +360,7 @@ def test_a_door_means_the_same_file_wherever_the_process_goes(tmp_path, monkeypa
 def test_nothing_is_opened_before_the_first_use(database):
     SQLiteJob(database=database).with_options(priority=1)
 
-    assert not database.exists()
+    assert not is_opened(database)
 
 
 def test_the_inspector_and_the_door_see_the_same(jobs, settings, database):
@@ -367,7 +369,7 @@ def test_the_inspector_and_the_door_see_the_same(jobs, settings, database):
     inspector = Inspector(database)
 
     assert inspector.exists()
-    assert inspector.location == os.path.realpath(database)
+    assert inspector.location == locate(database)
     assert inspector.job(job) == jobs.get_job(job) == inspector.jobs()[0]
     assert inspector.failures(job) == jobs.failures(job)
     assert inspector.queues() == {"default": {JobStatus.FAILED: 1}}

@@ -99,6 +99,7 @@ def commits_in_journal(database):
     return sum(data[start + 8 : start + 16] == salts and data[start + 4 : start + 8] != bytes(4) for start in frames)
 
 
+@pytest.mark.files("it counts the commits in the -wal")
 @kinds
 def test_of_very_many_calls_the_last_one_counts_and_few_are_written(database, kind):
     settings = Settings(database)
@@ -115,6 +116,7 @@ def test_of_very_many_calls_the_last_one_counts_and_few_are_written(database, ki
     assert commits_in_journal(database) - before <= 6 + 2 * seconds
 
 
+@pytest.mark.files("it counts the commits in the -wal")
 @kinds
 def test_progress_is_seen_while_the_job_runs_and_written_twice_a_second_at_most(database, tmp_path, kind):
     settings = Settings(database)

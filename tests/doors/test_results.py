@@ -97,11 +97,11 @@ def test_an_unknown_job_is_an_error_that_is_a_value_error(jobs):
     assert caught.value.job_id == "no-such-job"
 
 
-@pytest.mark.parametrize("changed", ["codec = 'msgpack'", "value = x'00'"])
-def test_a_result_that_cannot_be_decoded_here_is_a_decode_error(jobs, settings, database, changed):
+@pytest.mark.parametrize(("column", "changed"), [("codec", "msgpack"), ("value", b"\0")])
+def test_a_result_that_cannot_be_decoded_here_is_a_decode_error(jobs, settings, database, column, changed):
     job = jobs.enqueue("echo", 1)
     drain(settings)
-    execute(database, f"UPDATE sqlitejob_result SET {changed}")
+    execute(database, f"UPDATE sqlitejob_result SET {column} = ?", changed)
 
     for get in (jobs.get_job_result, wait, await_it):
         with pytest.raises(DecodeError, match=f"the result of job {job}"):

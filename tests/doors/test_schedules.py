@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -38,8 +39,8 @@ def other():
 
 
 @pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "jobs.db")
+def path(database):
+    return os.fspath(database)
 
 
 def jobs_of(path, name):
@@ -357,7 +358,7 @@ def test_a_worker_without_the_key_says_so_and_runs_the_others(path, caplog):
 
 def test_run_now_never_unpickles(path):
     SQLiteJob(database=path).schedules.create(every(60, "add", [1], name="mine"))
-    execute(path, "UPDATE sqlitejob_schedule SET args = X'00'")
+    execute(path, "UPDATE sqlitejob_schedule SET args = ?", b"\0")
     job = SQLiteJob(database=path, serializer="json").schedules.run_now("mine")
 
     assert execute(path, "SELECT codec, args FROM sqlitejob_payload") == [("pickle", b"\0")]

@@ -25,6 +25,8 @@ from sqlite_job import (
 )
 from tests.doors.making import count_jobs, drain, execute, settings_of
 
+pytestmark = pytest.mark.files("tests/postgres/test_session.py has the sessions of PostgreSQL")
+
 orders = Table("orders", MetaData(), Column("id", Integer, primary_key=True))
 
 

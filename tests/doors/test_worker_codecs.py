@@ -149,7 +149,7 @@ def test_arguments_that_cannot_be_decoded_fail_their_job(database, kind, codec, 
 def test_arguments_that_cannot_be_decoded_are_not_tried_again(database, kind):
     settings = settings_of(database, as_kind(nothing, kind), max_tries=5)
     job = SQLiteJob("default", settings).enqueue("work")
-    execute(database, "UPDATE sqlitejob_payload SET args=x'00'")
+    execute(database, "UPDATE sqlitejob_payload SET args=?", b"\0")
 
     (info,) = run_all(settings, job)
 

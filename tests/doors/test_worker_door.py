@@ -11,7 +11,7 @@ import pytest
 
 from sqlite_job import InvalidNameError, JobStatus, SQLiteJob, Worker, WorkerSettings, call, current_job, task
 from sqlite_job.core.events import FunctionUnknown, JobsClaimed, JobsSettled, WorkerStarted, WorkerStopped
-from tests.doors.making import DEADLINE, drain, settings_of, wait_until
+from tests.doors.making import DEADLINE, drain, is_opened, settings_of, wait_until
 
 
 def echo(value=None):
@@ -79,7 +79,7 @@ def test_making_a_worker_opens_nothing(settings, database):
 
     assert worker.queues == ("default",)
     assert worker.settings is settings
-    assert not database.exists()
+    assert not is_opened(database)
 
 
 # ---- burst -----------------------------------------------------------------------------------------------------------
@@ -275,16 +275,21 @@ def test_unknown_functions_are_told_once(database, settings):
 # ---- in the background -----------------------------------------------------------------------------------------------
 
 
+def own_threads():
+    """Return all threads but the one that keeps a connection to PostgreSQL, for whoever comes next."""
+    return {thread for thread in threading.enumerate() if thread.name != "sqlite-job-listener"}
+
+
 def test_a_worker_in_the_background_runs_jobs_as_they_come_and_leaves_no_thread_behind(jobs, settings):
-    before = set(threading.enumerate())
+    before = own_threads()
 
     with Worker("default", settings).running_in_background() as worker:
         assert isinstance(worker, Worker)
         for function in (echo, echo_later, echo):
             assert jobs.enqueue(function, "hello").result(timeout=DEADLINE) == "hello"
-        assert set(threading.enumerate()) > before
+        assert own_threads() > before
 
-    wait_until(lambda: set(threading.enumerate()) <= before)
+    wait_until(lambda: own_threads() <= before)
 
 
 def test_a_worker_in_the_background_may_be_started_again(jobs, settings):
@@ -297,12 +302,12 @@ def test_a_worker_in_the_background_may_be_started_again(jobs, settings):
 
 
 def test_an_error_in_the_block_is_raised_and_the_worker_is_stopped(settings):
-    before = set(threading.enumerate())
+    before = own_threads()
 
     with pytest.raises(KeyError, match="mine"), Worker("default", settings).running_in_background():
         raise KeyError("mine")
 
-    wait_until(lambda: set(threading.enumerate()) <= before)
+    wait_until(lambda: own_threads() <= before)
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
@@ -313,7 +318,7 @@ def test_an_error_at_startup_is_raised_and_the_block_does_not_run(database, kind
     async def fail_later(state):
         fail(state)
 
-    before = set(threading.enumerate())
+    before = own_threads()
     hook = {"plain": fail, "coroutine": fail_later}[kind]
     settings = settings_of(database, echo, on_startup=hook)
     job = SQLiteJob("default", settings).enqueue("echo", 1)
@@ -324,7 +329,7 @@ def test_an_error_at_startup_is_raised_and_the_block_does_not_run(database, kind
 
     assert entered == []
     assert (job.status(), job.info().tries) == (JobStatus.PENDING, 0)
-    wait_until(lambda: set(threading.enumerate()) <= before)
+    wait_until(lambda: own_threads() <= before)
 
 
 def test_a_worker_that_could_not_start_starts_once_the_cause_is_gone(database):

@@ -465,6 +465,25 @@ def test_a_snoozed_job_keeps_its_place_in_a_sequence(storage):
 # ---- what is forgotten
 
 
+def test_a_rate_is_looked_at_by_whoever_runs_the_queue_of_what_waits(storage):
+    storage.enqueue([rated("a", starts=9), rated("b", starts=9, queue="other")])
+    assert [job.id for job in claim(storage)] == ["a"]
+    assert [job.id for job in claim(storage, queues=["other"], now=NOW + 1)] == ["b"]
+
+
+def test_a_job_whose_rate_was_forgotten_can_be_requeued(storage):
+    storage.enqueue([rated("a")])
+    (done,) = claim(storage)
+    settle(storage, completed(done))
+    later = NOW + 99 * SECOND
+    assert storage.forget_unused(later) == 1
+
+    storage.requeue("a", later)
+
+    exchange = storage.exchange(1, [], wanted()._replace(limited=("add",)), later)
+    assert [job.id for job in exchange.unlimited] == ["a"]  # its worker gives it the limits of its function anew
+
+
 def test_a_rate_is_forgotten_when_no_job_and_no_start_of_it_counts(storage):
     storage.enqueue([rated("a"), rated("b", key="s", run_at=NOW + 99 * SECOND)])
     (job,) = claim(storage)

@@ -10,6 +10,8 @@ from sqlite_job.core.errors import (
     DatabaseError,
     JobNotFoundError,
     JobStateError,
+    MoveDiffersError,
+    MoveRefusedError,
     ResultTimeoutError,
     ScheduleNotFoundError,
     ScheduleStateError,
@@ -30,6 +32,7 @@ class ExitCode(IntEnum):
     IN_THE_WAY = 7
     WARNINGS = 8
     WRONG = 9
+    DIFFERENT = 10
     GAVE_UP = 75  # EX_TEMPFAIL
     UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -44,9 +47,10 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_FINISHED: "the job has not finished, or not in time",
     ExitCode.DATABASE: "the database does not exist or cannot be used",
     ExitCode.REFUSED: "the job's status does not allow it, or where the schedule comes from",
-    ExitCode.IN_THE_WAY: "a file or a worker is in the way of a backup or a restore",
+    ExitCode.IN_THE_WAY: "a file, a worker or a queue is in the way of a backup, a restore or a move",
     ExitCode.WARNINGS: "the doctor has warnings",
     ExitCode.WRONG: "the doctor has found something wrong",
+    ExitCode.DIFFERENT: "what was moved reads otherwise than its source",
     ExitCode.GAVE_UP: "workers died right after their start, again and again",
     ExitCode.UNEXPECTED: "an unexpected error, shown with its traceback",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
@@ -61,6 +65,8 @@ _BY_ERROR = (
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleStateError, ExitCode.REFUSED),
     (BackupRefusedError, ExitCode.IN_THE_WAY),
+    (MoveRefusedError, ExitCode.IN_THE_WAY),
+    (MoveDiffersError, ExitCode.DIFFERENT),
 )
 
 

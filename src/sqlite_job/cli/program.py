@@ -14,6 +14,7 @@ from sqlite_job.cli.commands.doctor import doctor
 from sqlite_job.cli.commands.enqueue import enqueue
 from sqlite_job.cli.commands.jobs import list_jobs, show
 from sqlite_job.cli.commands.logs import logs
+from sqlite_job.cli.commands.move import move
 from sqlite_job.cli.commands.operate import cancel, delete, requeue
 from sqlite_job.cli.commands.outcome import result, wait
 from sqlite_job.cli.commands.prune import prune
@@ -74,6 +75,7 @@ for command in (
     doctor,
     backup,
     restore,
+    move,
 ):
     program.add_command(command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Callable, Iterator, Optional
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Protocol
 
 from sqlite_job.cli.printable import printable_line
 from sqlite_job.core.notes import JobProgress
@@ -19,6 +19,25 @@ _MOST_DIGITS = 1e15
 _FRAMES_A_SECOND = 8
 
 
+class Amounts(Protocol):
+    """How much is done of how much, and what is being done: a JobProgress, a MoveProgress."""
+
+    @property
+    def done(self) -> float:
+        """What is done."""
+        ...
+
+    @property
+    def total(self) -> Optional[float]:
+        """All there is to do, where that is known."""
+        ...
+
+    @property
+    def message(self) -> Optional[str]:
+        """What is being done."""
+        ...
+
+
 def describe_progress(progress: JobProgress) -> str:
     """Return progress on one line: 3 of 10 (30 %), importing."""
     said = _amounts(progress)
@@ -28,7 +47,7 @@ def describe_progress(progress: JobProgress) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[JobProgress], None]]:
+def progress_bar() -> Iterator[Callable[[Amounts], None]]:
     """Draw a bar on the standard error stream, from the first call of what is returned to the end of the block.
 
     Nothing is written where that stream is no terminal.
@@ -45,7 +64,7 @@ class _ProgressBar:
         self._bar: Optional[Progress] = None
         self._is_on_terminal = sys.stderr is not None and sys.stderr.isatty()
 
-    def show(self, progress: JobProgress) -> None:
+    def show(self, progress: Amounts) -> None:
         """Show this; without a total the bar only moves."""
         if not self._is_on_terminal:
             return
@@ -83,9 +102,9 @@ def _make_bar() -> Progress:
     )
 
 
-def _amounts(progress: JobProgress) -> str:
-    done = _amount(progress.done)
-    return done if progress.total is None else f"{done} of {_amount(progress.total)}"
+def _amounts(progress: Amounts) -> str:
+    done = _amount(float(progress.done))
+    return done if progress.total is None else f"{done} of {_amount(float(progress.total))}"
 
 
 def _amount(number: float) -> str:

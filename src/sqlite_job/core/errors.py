@@ -173,6 +173,23 @@ class BackupRefusedError(SQLiteJobError):
     """A backup or a restore that would write over a file, or take a database from its workers; nothing was changed."""
 
 
+class MoveRefusedError(SQLiteJobError):
+    """A move that would take a queue from its workers, or mix it with another; nothing was changed."""
+
+
+class MoveDiffersError(SQLiteJobError):
+    """What a move has written reads otherwise than its source: the source stays in use, the target does not begin."""
+
+    def __init__(self, table: str, key: str, target: str) -> None:
+        """Keep the table and the key of the first row that differs."""
+        self.table = table
+        self.key = key
+        super().__init__(
+            f"{target} has not what was written to it: the first difference is the row {key} of {table}. The queue was "
+            f"not moved, and is in use where it was; see what else writes to {target}, then move again"
+        )
+
+
 class DatabaseError(SQLiteJobError):
     """The database cannot be used; the base of the errors below."""
 
@@ -187,6 +204,10 @@ class DatabaseFullError(DatabaseUnavailableError):
 
 class DatabaseUnusableError(DatabaseUnavailableError):
     """The file is damaged, read-only, or not to be trusted: until somebody mends it, trying again is of no use."""
+
+
+class DatabaseMovedError(DatabaseUnusableError):
+    """The queue was moved to another database, or is being moved into this one; nothing was written."""
 
 
 class NotOurDatabaseError(DatabaseError):

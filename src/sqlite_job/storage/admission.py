@@ -7,7 +7,8 @@ from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 from sqlite_job.core.errors import DuplicateJobError
 from sqlite_job.core.jobs import Conditions, NewJob
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.limiting import group_lock, rate_lock, register_limits, release_group
+from sqlite_job.storage.limiting import register_limits, release_groups
+from sqlite_job.storage.lock_order import group_lock, rate_lock, unique_lock
 from sqlite_job.storage.sql import group, job, unique
 from sqlite_job.storage.transaction import Transaction
 
@@ -30,7 +31,7 @@ def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> D
     Returns the id of the existing job for each that was not stored. Raises DuplicateJobError.
     """
     existing: Dict[str, str] = {}
-    transaction.serialize(_locks(jobs))
+    transaction.serialize(_locks(transaction, jobs))
     if any(new.conditions is not None and new.conditions.unique_key is not None for new in jobs):
         # One after the other: each may meet the one before it.
         for new in jobs:
@@ -43,18 +44,17 @@ def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> D
     return existing
 
 
-def unique_lock(key: str) -> str:
-    """Return what stands for a unique key in `Transaction.serialize`."""
-    return f"unique {key}"
-
-
-def _locks(jobs: Sequence[NewJob]) -> Iterator[str]:
+def _locks(transaction: Transaction, jobs: Sequence[NewJob]) -> Iterator[str]:
     for conditions in (new.conditions for new in jobs):
         if conditions is None:
             continue
         if conditions.unique_key is not None:
             yield unique_lock(conditions.unique_key)
             yield group_lock(_followers_of(conditions))
+            if conditions.on_conflict == "replace" and not transaction.is_alone:
+                # Its place there may become free.
+                holders = transaction.rows(unique.HOLDER, conditions.unique_key)
+                yield from (group_lock(group_key) for *_, group_key in holders if group_key is not None)
         if conditions.group_key is not None:
             yield group_lock(conditions.group_key)
         if conditions.rate_key is not None:
@@ -121,7 +121,7 @@ def _replace(transaction: Transaction, holder: Holder, new: NewJob) -> None:
     if holder.group_key is not None:
         # It may have had a place there.
         transaction.serialize([group_lock(holder.group_key)])
-        release_group(transaction, holder.group_key, new.created_at)
+        release_groups(transaction, [holder.group_key], new.created_at)
 
 
 def _follow(transaction: Transaction, running: int, new: NewJob, conditions: Conditions) -> NewJob:

@@ -19,8 +19,7 @@ from sqlite_job.core.errors import (
 from sqlite_job.storage import files
 from sqlite_job.storage.filesystem import check_filesystem
 from sqlite_job.storage.gate import inside_gate
-from sqlite_job.storage.liveness import is_gone
-from sqlite_job.storage.plain_reading import read_rows, read_workers
+from sqlite_job.storage.plain_reading import living_workers, read_rows
 from sqlite_job.storage.schema import check_owner, schema_version
 from sqlite_job.storage.sql import lookup
 from sqlite_job.storage.sqlite_connection import closing, connect_plainly
@@ -94,14 +93,9 @@ def _living_workers(path: str, now: int) -> List[str]:
         return []
     try:
         with closing(connect_plainly(path, "ro"), path) as connection:
-            rows = read_workers(connection)
+            return living_workers(connection, path, now)
     except DatabaseError:
         return []  # so damaged that it cannot be told
-    return [
-        f"{row.id} (process {row.pid} on {row.host})"
-        for row in rows
-        if row.lease_until >= now and not is_gone(path, row.id)
-    ]
 
 
 @contextmanager

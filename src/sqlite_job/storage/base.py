@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from functools import partial
 from itertools import chain
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
-from sqlite_job.core.errors import DuplicateJobError, JobNotFoundError, JobStateError
+from sqlite_job.core.errors import DuplicateJobError, JobStateError
 from sqlite_job.core.jobs import ClaimedJob, NewJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import (
@@ -18,18 +18,12 @@ from sqlite_job.core.outcomes import (
     Outcome,
 )
 from sqlite_job.core.states import JobStatus
-from sqlite_job.storage.admission import admit, find_holder, take_key, unique_lock
+from sqlite_job.storage.admission import admit, find_holder, take_key
 from sqlite_job.storage.arguments import ArgumentVerbs
 from sqlite_job.storage.inserting import insert_jobs
 from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted
-from sqlite_job.storage.limiting import (
-    RatedClaim,
-    group_lock,
-    rate_lock,
-    release_after,
-    release_group,
-    serialize_groups,
-)
+from sqlite_job.storage.limiting import RatedClaim, release_after, release_groups
+from sqlite_job.storage.lock_order import locate, rate_lock, serialize_groups, serialize_turn, unique_lock
 from sqlite_job.storage.looking import LookVerbs
 from sqlite_job.storage.noting import NotingVerbs, write_notes
 from sqlite_job.storage.pausing import QueueVerbs, leave_out_paused
@@ -112,14 +106,13 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         """Delete a job and all that belongs to it."""
 
         def remove(transaction: Transaction) -> JobStatus:
-            seq, status = _locate(transaction, job_id)
+            seq, status = locate(transaction, job_id)
             transaction.tell_waiters()
             if status is JobStatus.RUNNING:
                 raise JobStateError("delete", job_id, status, "wait for its end, or cancel it first")
             groups = transaction.rows(group.OF_JOBS, self._array([seq]))
             self._delete_jobs(transaction, [seq])
-            for (group_key,) in groups:
-                release_group(transaction, group_key, 0)
+            release_groups(transaction, [group_key for (group_key,) in groups], 0)
             return status
 
         return self._write(remove)
@@ -128,7 +121,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         """Cancel a waiting job, or ask for it."""
 
         def end(transaction: Transaction) -> JobStatus:
-            seq, status = _locate(transaction, job_id)
+            seq, status = locate(transaction, job_id)
             transaction.tell_waiters()
             transaction.run(job.REQUEST_CANCEL if status is JobStatus.RUNNING else job.CANCEL_WAITING, now, reason, seq)
             transaction.run(suspect.REMOVE, seq)
@@ -143,7 +136,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             return 0
 
         def end(transaction: Transaction) -> int:
-            seqs = [seq for (seq,) in transaction.rows(expiry.FIND, now, _MOST_EXPIRED)]
+            seqs = sorted(seq for (seq,) in transaction.rows(expiry.FIND, now, _MOST_EXPIRED))
             serialize_groups(transaction, self._array, seqs)
             transaction.tell_waiters()
             expired = transaction.many(expiry.EXPIRE, [(now, seq) for seq in seqs])
@@ -182,9 +175,10 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         """Make a finished job pending again."""
 
         def again(transaction: Transaction) -> JobStatus:
-            seq, status = _locate(transaction, job_id)
+            seq, status = locate(transaction, job_id)
             transaction.tell_workers()
             self._take_key_again(transaction, seq, now)
+            transaction.run(rate.LEAVE_FORGOTTEN, seq)
             if not transaction.run(job.REQUEUE, seq):
                 raise JobStateError("requeue", job_id, status, "only a finished job can be run again")
             transaction.run(result.DELETE, seq)
@@ -239,19 +233,21 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         settle: Callable[[Transaction, int, Sequence[Outcome], int], List[Outcome]],
         transaction: Transaction,
     ) -> Exchange:
+        # First, and locked: who buries this worker, and then takes its jobs, waits before he has any lock that we need.
+        is_registered = bool(wanted and transaction.rows(worker.IS_REGISTERED, worker_id))
+        is_due = serialize_turn(transaction, self._array, outcomes, now)
         if notes:
             write_notes(notes, transaction)
         stale: List[Outcome] = []
         if outcomes:
             stale = settle(transaction, worker_id, outcomes, now)
             _tell_of(outcomes, transaction)
-        # What is promoted together with what ended: their groups are serialized in one order.
-        ended = [outcome.seq for outcome in outcomes] + self._promote(transaction, now)
+        ended = [outcome.seq for outcome in outcomes] + (self._promote(transaction, now) if is_due else [])
         if ended:
             release_after(transaction, self._array, ended, now)
         if not wanted:
             return Exchange([], stale)
-        if not transaction.rows(worker.IS_REGISTERED, worker_id):
+        if not is_registered:
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
         wanted, paused = leave_out_paused(transaction, wanted)
@@ -344,19 +340,6 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome], now: int
     ) -> List[Outcome]:
         return [outcome for outcome in outcomes if not settle_one(transaction, worker_id, outcome, now)]
-
-
-def _locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:
-    """Return a job that is about to be changed, kept as it is for this transaction."""
-    if not transaction.is_alone:
-        # Before the job's row, as everybody else takes them.
-        for group_key, unique_key in transaction.rows(job.KEYS, job_id):
-            keys = [group_lock(group_key)] if group_key is not None else []
-            transaction.serialize(keys if unique_key is None else [*keys, unique_lock(unique_key)])
-    rows = transaction.rows(job.LOCATE, job_id)
-    if not rows:
-        raise JobNotFoundError(job_id)
-    return rows[0][0], JobStatus(rows[0][1])
 
 
 def _tell_of(outcomes: Sequence[Outcome], transaction: Transaction) -> None:

@@ -6,15 +6,14 @@ changes them: nothing stays taken after a crash, and no two workers count apart.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from sqlite_job.core.jobs import Conditions, NewJob
 from sqlite_job.storage.interface import Wanted
+from sqlite_job.storage.lock_order import Array, group_lock, rate_lock
 from sqlite_job.storage.sql import group, rate
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
-
-Array = Callable[[Sequence[Any]], Any]
 
 # How many rates are looked at in one turn of a worker.
 _MOST_RATES = 100
@@ -23,26 +22,36 @@ _MOST_RATES = 100
 def register_limits(transaction: Transaction, jobs: Iterable[NewJob], now: int) -> None:
     """After these jobs were inserted: note their rates, and release what may start at once."""
     groups: Dict[str, None] = {}
+    rates: Set[str] = set()
     for new in jobs:
         conditions = new.conditions
         if conditions is None:
             continue
         note_rate(transaction, conditions)
         if conditions.rate_key is not None and new.run_at is None:
-            transaction.run(rate.TOUCH, now, conditions.rate_key)
+            rates.add(conditions.rate_key)
         if conditions.group_key is not None and new.run_at is None:
             groups[conditions.group_key] = None
-    for group_key in groups:
-        release_group(transaction, group_key, now)
+    release_groups(transaction, groups, now, rates)
 
 
-def release_group(transaction: Transaction, group_key: str, now: int) -> None:
-    """Release as many of a group as there is room for; the transaction has serialized the group."""
-    while transaction.run(group.RELEASE, group_key):
-        transaction.tell_workers()
-    for (rate_key,) in transaction.rows(group.RATE_OF_NEXT, group_key):
-        if rate_key is not None:
-            transaction.run(rate.TOUCH, now, rate_key)
+def release_groups(transaction: Transaction, group_keys: Iterable[str], now: int, rates: Iterable[str] = ()) -> None:
+    """Release as many of these groups as there is room for, and have these rates looked at, and those of the next.
+
+    The transaction has serialized the groups.
+    """
+    rates = set(rates)
+    for group_key in group_keys:
+        while transaction.run(group.RELEASE, group_key):
+            transaction.tell_workers()
+        rates.update(key for (key,) in transaction.rows(group.RATE_OF_NEXT, group_key) if key is not None)
+    if not rates:
+        return
+    # Behind whoever looks at them now: he may be about to write that nobody waits.
+    transaction.serialize(map(rate_lock, rates))
+    for rate_key in sorted(rates):
+        if transaction.run(rate.TOUCH, now, rate_key):
+            transaction.tell_workers()
 
 
 def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], now: int) -> None:
@@ -54,27 +63,7 @@ def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], n
     keys = sorted({key for (key,) in transaction.rows(group.OF_JOBS, given)})
     if keys:
         transaction.serialize(map(group_lock, keys))
-    for key in keys:
-        release_group(transaction, key, now)
-    for rate_key in sorted(key for (key,) in transaction.rows(rate.OF_JOBS, given)):
-        if transaction.run(rate.TOUCH, now, rate_key):
-            transaction.tell_workers()
-
-
-def serialize_groups(transaction: Transaction, array: Array, seqs: Sequence[int]) -> None:
-    """Serialize the groups of jobs that are about to be changed: before their rows, as everybody else takes them."""
-    if seqs and not transaction.is_alone:
-        transaction.serialize({group_lock(key) for (key,) in transaction.rows(group.OF_JOBS, array(seqs))})
-
-
-def group_lock(key: str) -> str:
-    """Return what stands for a group in `Transaction.serialize`."""
-    return f"group {key}"
-
-
-def rate_lock(key: str) -> str:
-    """Return what stands for a rate in `Transaction.serialize`."""
-    return f"rate {key}"
+    release_groups(transaction, keys, now, [key for (key,) in transaction.rows(rate.OF_JOBS, given)])
 
 
 class RatedClaim:
@@ -114,7 +103,11 @@ class RatedClaim:
             release_after(self._transaction, self._array, self._released, self._now)
         for key, starts, per in self._rates:
             self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
-            self._transaction.run(rate.SET_NEXT, self._next_at(key, starts, per), key)
+            next_at = self._next_at(key, starts, per)
+            self._transaction.run(rate.SET_NEXT, next_at, key)
+            if next_at is not None:
+                # This worker may have no room by then, or not the function that waits.
+                self._transaction.tell_workers()
 
     def _release_some(self, key: str, most: int) -> List[int]:
         candidates = self._candidates(key, most)
@@ -129,7 +122,7 @@ class RatedClaim:
         if latest and latest[0][0] + per > self._now:
             return int(latest[0][0] + per)
         # Those that wait for their groups do not count: when one of them is next, its rate is touched.
-        return self._now if self._candidates(key, 1) else None
+        return self._now if self._transaction.rows(rate.IS_ANY_NEXT, key, self._now) else None
 
     def _candidates(self, key: str, most: int) -> List[Row]:
         return self._transaction.rows(rate.CANDIDATES, key, *self._places(), self._now, most)

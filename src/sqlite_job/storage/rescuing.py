@@ -6,9 +6,11 @@ from typing import AbstractSet, Callable, Collection, Dict, List, NamedTuple, Op
 
 from sqlite_job.core.jobs import RescuedJob
 from sqlite_job.core.outcomes import Died, FailureReport
-from sqlite_job.storage.limiting import Array, release_after
+from sqlite_job.storage.limiting import release_after
+from sqlite_job.storage.lock_order import Array, serialize_groups
 from sqlite_job.storage.settling import settle_one
 from sqlite_job.storage.sql import job, worker
+from sqlite_job.storage.statement import Row
 from sqlite_job.storage.tables import BY_LOCK
 from sqlite_job.storage.transaction import Transaction
 
@@ -43,18 +45,23 @@ def rescue_all(
     dead: Sequence[Dead], now: int, max_deaths: int, array: Array, transaction: Transaction
 ) -> List[RescuedJob]:
     """Free the jobs of these workers, unless somebody was quicker or a worker woke up; returns the jobs."""
-    rescued: List[RescuedJob] = []
-    for worker_id, lease_until in dead:
+    buried = [
+        worker_id
+        for worker_id, lease_until in sorted(dead, key=lambda one: one.worker_id)
         # Somebody else may have been quicker, or the worker may have woken up and renewed its lease.
-        if lease_until is None or transaction.run(worker.BURY, worker_id, lease_until):
-            rescued += _rescue_from(worker_id, now, max_deaths, array, transaction)
+        if lease_until is None or transaction.run(worker.BURY, worker_id, lease_until)
+    ]
+    held = [(worker_id, *row) for worker_id in buried for row in transaction.rows(job.HELD, worker_id)]
+    seqs = [row[1] for row in held]
+    serialize_groups(transaction, array, seqs)
+    rescued = _take_all(held, now, max_deaths, transaction)
+    release_after(transaction, array, seqs, now)
     return rescued
 
 
-def _rescue_from(worker_id: int, now: int, max_deaths: int, array: Array, transaction: Transaction) -> List[RescuedJob]:
+def _take_all(held: Sequence[Row], now: int, max_deaths: int, transaction: Transaction) -> List[RescuedJob]:
     rescued = []
-    held = transaction.rows(job.HELD, worker_id)
-    for seq, claim_number, tries, deaths, started_at, job_id, function in held:
+    for worker_id, seq, claim_number, tries, deaths, started_at, job_id, function in held:
         is_final = deaths + 1 >= max_deaths
         message = f"worker {worker_id} died, or was cut off, while it held this job"
         report = FailureReport(tries, "WorkerDied", message, "")
@@ -65,5 +72,4 @@ def _rescue_from(worker_id: int, now: int, max_deaths: int, array: Array, transa
     if rescued:
         transaction.tell_workers()
         transaction.tell_waiters()
-    release_after(transaction, array, [row[0] for row in held], now)
     return rescued

@@ -8,6 +8,8 @@ from typing import Optional
 from sqlite_job.core.errors import DatabaseTooNewError, DatabaseUnusableError, NotOurDatabaseError
 from sqlite_job.storage import files
 from sqlite_job.storage.gate import Gate
+from sqlite_job.storage.moving import mark as marks
+from sqlite_job.storage.moving.mark import Mark
 from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
 from sqlite_job.storage.sqlite_connection import closing, connect, connect_plainly
 
@@ -63,7 +65,22 @@ def prepare_file(path: str, gate: Gate, durability: str) -> files.Identity:
 
 
 def check_owner(connection: sqlite3.Connection, path: str) -> None:
-    """Raise a DatabaseError for what is not ours: another application's file, a newer version's, a foreign trigger."""
+    """Raise a DatabaseError for what is not ours to use: see `check_origin`; moved elsewhere, or a foreign trigger."""
+    check_origin(connection, path)
+    mark = read_mark(connection)
+    if mark is not None:
+        raise mark.error(path)
+    for kind, name, table in connection.execute(_FOREIGN).fetchall():
+        # It would run with each of our writes, and could change what is stored: a supplied file may carry one.
+        message = (
+            f"{path!r} has a {kind} {name!r} on {table}, which sqlite-job did not make; see what it does, then "
+            f"DROP {kind.upper()} {name}, or give another path"
+        )
+        raise DatabaseUnusableError(message)
+
+
+def check_origin(connection: sqlite3.Connection, path: str) -> None:
+    """Raise a DatabaseError for a file that another application made, or a newer version."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id not in (0, APPLICATION_ID):
         message = (
@@ -74,22 +91,27 @@ def check_owner(connection: sqlite3.Connection, path: str) -> None:
     if found is not None and found > HEAD:
         message = f"{path!r} was made by a newer sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
         raise DatabaseTooNewError(message)
-    for kind, name, table in connection.execute(_FOREIGN).fetchall():
-        # It would run with each of our writes, and could change what is stored: a supplied file may carry one.
-        message = (
-            f"{path!r} has a {kind} {name!r} on {table}, which sqlite-job did not make; see what it does, then "
-            f"DROP {kind.upper()} {name}, or give another path"
-        )
-        raise DatabaseUnusableError(message)
 
 
 def schema_version(connection: sqlite3.Connection) -> Optional[str]:
     """Return the revision of our tables, or None where there are none yet."""
-    known = connection.execute("SELECT 1 FROM sqlite_master WHERE type='table' AND name=?", (VERSION_TABLE,)).fetchall()
-    if not known:
+    if not _has_table(connection, VERSION_TABLE):
         return None
     rows = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()  # noqa: S608 - a constant
     return str(rows[0][0]) if rows else None
+
+
+def read_mark(connection: sqlite3.Connection) -> Optional[Mark]:
+    """Return what a move has left, or None: the queue is here."""
+    if not _has_table(connection, marks.TABLE):
+        return None
+    rows = connection.execute(marks.READ.format(table=marks.TABLE)).fetchall()
+    return Mark(*rows[0]) if rows else None
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type='table' AND name=?"
+    return bool(connection.execute(query, (name,)).fetchall())
 
 
 def _initialise(path: str) -> None:

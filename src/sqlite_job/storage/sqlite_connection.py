@@ -12,11 +12,13 @@ from sqlite_job.core.errors import (
     DatabaseBusyError,
     DatabaseError,
     DatabaseFullError,
+    DatabaseMovedError,
     DatabaseUnavailableError,
     DatabaseUnusableError,
     NotOurDatabaseError,
     SQLiteTooOldError,
 )
+from sqlite_job.storage.moving.mark import REFUSAL
 from sqlite_job.storage.trust import check_journals
 
 # 3.35 brought RETURNING, 3.37 (November 2021) STRICT tables.
@@ -159,6 +161,8 @@ def is_damage(error: sqlite3.Error) -> bool:
 def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     """Return the DatabaseError for a driver's error (by its text: sqlite_errorcode came with Python 3.11)."""
     text = str(error)
+    if text.startswith(REFUSAL):
+        return DatabaseMovedError(f"{text}; nothing was written")
     if is_busy(error):
         return DatabaseBusyError(
             f"The database {path!r} is locked by another program; nothing was written, try again ({text})"

@@ -13,6 +13,9 @@ from sqlite_job.storage.statement import Row, Statement, compile_clause
 # More rows in one statement cost no less for each, and would be more to compile.
 _ROWS_PER_INSERT = 20
 
+# The first words of the keys that are serialized, in the order in which a transaction takes them (`lock_order.py`).
+RANKS = ("schedules", "unique", "group", "rate", "queue")
+
 
 class Transaction:
     """Runs statements on a driver's cursor, with parameters in the statements' declared order."""
@@ -61,8 +64,8 @@ class Transaction:
     def serialize(self, keys: Iterable[str]) -> None:
         """Wait until no other transaction has serialized these, and let others wait for the end of this one.
 
-        All keys of a transaction in one call, where that can be: it takes them in one order, so that no two wait for
-        each other. Nothing to do where it is alone.
+        It takes them in the order of RANKS, and within one rank in the same order always: so that no two wait for each
+        other, later keys are for later calls. Nothing to do where it is alone.
         """
 
     def try_serialize(self, keys: Iterable[str]) -> AbstractSet[str]:

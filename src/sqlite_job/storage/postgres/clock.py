@@ -22,7 +22,8 @@ class ServerClock:
     def __init__(self) -> None:
         """Believe both to be the same until they are compared."""
         self._system = SystemClock()
-        self._measured_at: Optional[float] = None
+        self._asked_at: Optional[float] = None
+        self.is_known = False
         self.offset = 0
 
     def now(self) -> int:
@@ -31,13 +32,18 @@ class ServerClock:
 
     def is_due(self) -> bool:
         """Whether it is time to compare them again."""
-        return self._measured_at is None or elapsed() - self._measured_at > _AGAIN_SECONDS
+        return self._asked_at is None or elapsed() - self._asked_at > _AGAIN_SECONDS
+
+    def begin(self) -> None:
+        """Let nobody else find it due."""
+        self._asked_at = elapsed()
 
     def compare(self, connection: psycopg.Connection[Any]) -> None:
         """Ask the server some times, and believe the quickest answer; outside of any transaction."""
-        self._measured_at = elapsed()
+        self.begin()
         samples = [self._sample(connection) for _ in range(_SAMPLES)]
         self.offset = min(samples)[1]
+        self.is_known = True
 
     def _sample(self, connection: psycopg.Connection[Any]) -> Tuple[float, int]:
         began = elapsed()

@@ -49,6 +49,8 @@ class Connections:
 
         Raises psycopg's own errors.
         """
+        engine = self.engine
+        pool = engine.pool
         pooled = self._checked_out()
         driver: Any = pooled.driver_connection
         try:
@@ -58,6 +60,9 @@ class Connections:
                 pooled.invalidate()
             raise
         finally:
+            # A pool that was forgotten meanwhile would keep it open until the garbage collector comes.
+            if pooled.is_valid and engine.pool is not pool:
+                pooled.invalidate()
             pooled.close()
 
     def connect(self) -> psycopg.Connection[Any]:

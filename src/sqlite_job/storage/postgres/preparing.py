@@ -8,6 +8,8 @@ import psycopg
 from sqlalchemy.engine import Connection, Engine
 
 from sqlite_job.core.errors import DatabaseTooNewError
+from sqlite_job.storage.moving import mark as marks
+from sqlite_job.storage.moving.mark import Mark
 from sqlite_job.storage.postgres.address import lock_number
 from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
 
@@ -23,13 +25,26 @@ def revision_of(connection: psycopg.Connection[Any], schema: Optional[str]) -> O
 
 
 def is_ready(connection: psycopg.Connection[Any], schema: Optional[str], shown: str) -> bool:
-    """Whether the tables are those of this version; raises DatabaseTooNewError."""
+    """Whether the tables are those of this version; raises DatabaseTooNewError, or DatabaseMovedError after a move."""
     found = revision_of(connection, schema)
     if found is not None and found > HEAD:
         raise DatabaseTooNewError(
             f"{shown} was made by a newer sqlite-job (schema {found}, this one knows {HEAD}); upgrade sqlite-job"
         )
+    mark = None if found is None else read_mark(connection, schema)
+    if mark is not None:
+        raise mark.error(shown)
     return found == HEAD
+
+
+def read_mark(connection: psycopg.Connection[Any], schema: Optional[str]) -> Optional[Mark]:
+    """Return what a move has left, or None: the queue is here, or there is none."""
+    name = marks.TABLE if schema is None else f"{_quoted(schema)}.{marks.TABLE}"
+    row = connection.execute("SELECT to_regclass(%s)", [name]).fetchone()
+    if row is None or row[0] is None:
+        return None
+    found = connection.execute(marks.READ.format(table=name)).fetchone()
+    return None if found is None else Mark(*found)
 
 
 def prepare(engine: Engine, schema: Optional[str]) -> None:

@@ -48,7 +48,7 @@ class SessionTransaction(PostgresTransaction):
 
     def serialize(self, keys: Iterable[str]) -> None:
         """Take the keys' advisory locks, which are given back at the end of the user's transaction."""
-        numbers = sorted(self._numbers(keys))
+        numbers = self._in_order(keys)
         if numbers:
             self._connection.execute(_LOCK, {"numbers": numbers})
 

@@ -13,6 +13,7 @@ from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.storage import joining as sessions
 from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.limiting import release_after
+from sqlite_job.storage.lock_order import serialize_groups
 from sqlite_job.storage.postgres import joining
 from sqlite_job.storage.postgres.committing import Committer
 from sqlite_job.storage.postgres.connections import Connections
@@ -90,6 +91,7 @@ class PostgresSharing(SQLStorage):
     def _record(self, cursor: Any, completed: Completed) -> bool:
         """Settle a completion in a job's transaction, and commit; False, with nothing written, if its fence is shut."""
         transaction, now = PostgresTransaction(cursor, self._dialect), completed.finished_at
+        serialize_groups(transaction, self._array, [completed.seq])
         # Which worker it is does not matter: the fence says that this one holds the job.
         if self._settle_one_by_one(transaction, 0, [completed], now):
             return False

@@ -83,12 +83,8 @@ class PostgresStorage(PostgresSharing):
     @property
     def clock_offset(self) -> int:
         """How many microseconds the server's clock is ahead of this machine's."""
-        if not self._is_open:
-            self._open()
-        elif self._clock.is_due():
-            # Whoever asks for the time has no use for an error: the difference is what it was.
-            with suppress(DatabaseError):
-                self._committer.outside(self._clock.compare)
+        if self._clock.is_due():
+            self._compare_clocks()
         return self._clock.offset
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
@@ -126,7 +122,8 @@ class PostgresStorage(PostgresSharing):
         return self._hub.subscribe(callback, partial(self._watcher, self._news.__eq__))
 
     def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
+        """Close all connections; the next use opens new ones, and looks at the tables again."""
+        self._is_open = False
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
@@ -176,6 +173,18 @@ class PostgresStorage(PostgresSharing):
             if not self._is_open:
                 self._committer.outside(self._look_over)
                 self._is_open = True
+
+    def _compare_clocks(self) -> None:
+        if not self._clock.is_known:
+            self._open()
+            return
+        # Running jobs and event loops ask for the time: none of them is to wait for a server, or to fail without it.
+        self._clock.begin()
+        threading.Thread(target=self._compare_again, name="sqlite-job-clock", daemon=True).start()
+
+    def _compare_again(self) -> None:
+        with suppress(DatabaseError):  # until the next time the old difference is as good as any
+            self._committer.outside(self._clock.compare)
 
     def _look_over(self, connection: psycopg.Connection[Any]) -> None:
         check_server(connection, self.location)

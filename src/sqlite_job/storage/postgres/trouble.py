@@ -10,6 +10,7 @@ from sqlite_job.core.errors import (
     DatabaseBusyError,
     DatabaseError,
     DatabaseFullError,
+    DatabaseMovedError,
     DatabaseUnavailableError,
     DatabaseUnusableError,
 )
@@ -36,6 +37,10 @@ _STAYING: Tuple[Tuple[str, Type[DatabaseError], str], ...] = (
 )
 
 
+# What the triggers raise that a move leaves on the tables.
+MOVED_STATE = "SJ001"
+
+
 def must_run_again(error: psycopg.Error) -> bool:
     """Whether another transaction was in the way, and the whole transaction is to be run again."""
     return error.sqlstate in _RERUN
@@ -58,6 +63,8 @@ def translate(error: psycopg.Error, shown: str) -> DatabaseError:
     """Return the DatabaseError for a driver's error."""
     text = " ".join(str(error).split())
     state = error.sqlstate or ""
+    if state == MOVED_STATE:
+        return DatabaseMovedError(f"{error.diag.message_primary}; nothing was written")
     if must_run_again(error):
         return DatabaseBusyError(f"{shown} is locked by another transaction; nothing was written, try again ({text})")
     if is_lost(error):

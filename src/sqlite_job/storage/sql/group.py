@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, exists, func, literal_column, or_, select, update
+from sqlalchemy import and_, exists, func, literal_column, or_, select, union_all, update
 
 from sqlite_job.storage.sql.job import BLOCKED, FENCE, NULL, PENDING, RUNNING, SCHEDULED
 from sqlite_job.storage.statement import Statement, given, names, one_of
@@ -77,6 +77,25 @@ IS_ANY_BLOCKED = Statement(
 # The groups of some jobs, once for each job.
 OF_JOBS = Statement(
     select(job.c.group_key).where(one_of(job.c.seq, given("seqs")), job.c.group_key.is_not(None)), *names("seqs")
+)
+
+# Before a turn settles and promotes, where others write meanwhile: the groups of what has ended, and of what is due; a
+# row also for what is due without one. The primary key, and index due.
+_due = (
+    select(job.c.group_key)
+    .where(job.c.status == SCHEDULED, job.c.run_at <= given("now"))
+    .order_by(job.c.run_at)
+    .limit(literal_column("1000"))
+    .subquery("due")
+)
+AHEAD = Statement(
+    union_all(
+        select(job.c.group_key, literal_column("false")).where(
+            one_of(job.c.seq, given("seqs")), job.c.group_key.is_not(None)
+        ),
+        select(_due.c.group_key, literal_column("true")),
+    ),
+    *names("seqs", "now"),
 )
 
 # The rate of the next of a group.

@@ -367,7 +367,7 @@ LOCK = Statement(select(job.c.seq).where(job.c.seq == given("seq")).with_for_upd
 
 # What a change of the job must be serialized with.
 KEYS = Statement(
-    select(job.c.group_key, job.c.unique_key).where(job.c.id == given("id")),
+    select(job.c.unique_key, job.c.group_key, job.c.rate_key).where(job.c.id == given("id")),
     *names("id"),
 )
 

@@ -6,7 +6,7 @@ from sqlalchemy import and_, delete, exists, func, literal_column, or_, select, 
 
 from sqlite_job.storage.sql.group import MAY_START
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.sql.job import BLOCKED, PENDING, RUNNING
+from sqlite_job.storage.sql.job import BLOCKED, NULL, PENDING, RUNNING
 from sqlite_job.storage.statement import Statement, given, names, one_of
 from sqlite_job.storage.tables import job, rate, start
 
@@ -27,13 +27,12 @@ SET_NEXT = Statement(
     update(rate).where(rate.c.key == given("key")).values(next_at=given("next_at")), *names("next_at", "key")
 )
 
-_FOR_US = and_(
+_WAITS = and_(
     job.c.status == BLOCKED,
     job.c.finished_at.is_(None),
-    one_of(job.c.queue, given("queues")),
-    one_of(job.c.function, given("functions")),
     or_(job.c.expires_at.is_(None), job.c.expires_at > given("now")),
 )
+_FOR_US = and_(_WAITS, one_of(job.c.queue, given("queues")), one_of(job.c.function, given("functions")))
 
 # Index: rate_next, then rated.
 DUE = Statement(
@@ -62,6 +61,28 @@ CANDIDATES = Statement(
     .limit(given("most"))
     .offset(literal_column("0")),
     *names("key", "queues", "functions", "now", "most"),
+)
+
+# Index: rated. Whether anybody could start, be it on another worker; one that waits for its group does not count.
+IS_ANY_NEXT = Statement(
+    select(job.c.seq)
+    .where(job.c.rate_key == given("key"), _WAITS, MAY_START)
+    .limit(literal_column("1"))
+    .offset(literal_column("0")),
+    *names("key", "now"),
+)
+
+# Before a finished job is run again: a rate that was forgotten since is no limit, and nobody would look at it. A worker
+# whose function has one gives it to the job anew.
+LEAVE_FORGOTTEN = Statement(
+    update(job)
+    .where(
+        job.c.seq == given("seq"),
+        job.c.rate_key.is_not(None),
+        ~exists(select(rate.c.key).where(rate.c.key == job.c.rate_key).correlate(job)),
+    )
+    .values(rate_key=NULL),
+    *names("seq"),
 )
 
 RELEASE = Statement(

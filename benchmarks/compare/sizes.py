@@ -1,0 +1,36 @@
+"""How much each comparison does."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Sizes(NamedTuple):
+    """`drain_seconds` times a system's pace is how many jobs it is given, within the bounds."""
+
+    rounds: int = 3
+    enqueue_seconds: float = 1.0
+    drain_seconds: float = 2.0
+    least_jobs: int = 300
+    latencies: int = 40
+    idle_seconds: float = 3.0
+    kill_jobs: int = 200
+    kill_seconds: float = 60.0
+
+
+FULL = Sizes()
+
+# For a look: one round of it takes a few minutes, and the figures scatter more.
+QUICK = Sizes(rounds=1, enqueue_seconds=0.5, drain_seconds=0.7, latencies=20, idle_seconds=2.0, kill_seconds=15.0)
+
+# For the test of the comparison itself: the figures mean nothing.
+TINY = Sizes(
+    rounds=1,
+    enqueue_seconds=0.05,
+    drain_seconds=0.02,
+    least_jobs=60,
+    latencies=3,
+    idle_seconds=0.1,
+    kill_jobs=30,
+    kill_seconds=20.0,
+)

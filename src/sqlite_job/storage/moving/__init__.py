@@ -1,0 +1,1 @@
+"""Move a queue from one database to another: `sqlite-job move`."""
