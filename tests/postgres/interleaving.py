@@ -106,9 +106,13 @@ class Stage:
                 connection.execute(query)
             yield
 
-    def close(self):
+    def let_all_go(self):
+        """Let all transactions commit."""
         for _, storage in self._storages:
             storage.let_go()
+
+    def close(self):
+        self.let_all_go()
         self._threads.shutdown()
         for _, storage in self._storages:
             storage.close()

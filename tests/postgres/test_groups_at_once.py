@@ -149,7 +149,8 @@ def test_a_rescue_and_the_last_turn_of_whom_it_buries_do_not_wait_for_each_other
 def test_a_rescue_of_two_workers_and_the_last_turn_of_one_do_not_wait_for_each_other(stage, first, second):
     third = stage.storage("third")
     first.enqueue([grouped("a", limit=2), grouped("b", limit=2)])
-    (a,), (b,) = claim(first, room=1), claim(second, room=1, worker_id=2)
+    assert claim(first, room=1)
+    (b,) = claim(second, room=1, worker_id=2)
     second.runs = third.runs = 0
     with stage.locked(GROUP):
         rescuing = stage.begin_until_it_waits(third, third.rescue, NOW + 2 * LEASE, 3)

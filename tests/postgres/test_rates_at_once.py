@@ -1,4 +1,4 @@
-"""Rates while several transactions look at them: who says "nobody waits" does not say it of a job that comes just then."""
+"""Rates while several transactions look at them: "nobody waits" is not said of a job that comes just then."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ def ids(jobs):
     return sorted(job.id for job in jobs)
 
 
-def test_a_job_that_is_enqueued_meanwhile_starts(stage, first, second, looking):
+@pytest.mark.usefixtures("looking")
+def test_a_job_that_is_enqueued_meanwhile_starts(stage, second):
     coming = stage.begin_until_it_waits(second, second.enqueue, [rated("a")])
-    first.let_go()
+    stage.let_all_go()
     result_of(coming)
     assert ids(claim(second, worker_id=2)) == ["a"]
 
 
 @pytest.fixture
 def waiting(first, second):
-    """Jobs under the rate in all states from which one may come to wait; none of them waits yet."""
+    """Jobs under the rate in the states from which one may come to wait; none of them waits yet."""
     first.enqueue([rated(name) for name in ("returned", "finished", "held")])
     jobs = {job.id: job for job in claim(second, worker_id=2)}
     assert settle(second, completed(jobs["finished"]), worker_id=2) == []
@@ -57,17 +58,19 @@ COMINGS = {
 
 
 @pytest.mark.parametrize("coming", COMINGS)
-def test_a_job_that_comes_to_wait_meanwhile_starts(stage, first, second, waiting, looking, coming):
+@pytest.mark.usefixtures("waiting", "looking")
+def test_a_job_that_comes_to_wait_meanwhile_starts(stage, second, waiting, coming):
     future = stage.begin_until_it_waits(second, COMINGS[coming], second, waiting)
-    first.let_go()
+    stage.let_all_go()
     result_of(future)
     assert coming in ids(claim(second, worker_id=2, now=NOW + PER + 1))
 
 
-def test_a_job_that_is_rescued_meanwhile_starts(stage, first, second, waiting, looking):
+@pytest.mark.usefixtures("waiting", "looking")
+def test_a_job_that_is_rescued_meanwhile_starts(stage):
     third = stage.storage("third")
     rescuing = stage.begin_until_it_waits(third, third.rescue, NOW + 2 * LEASE, 3)
-    first.let_go()
+    stage.let_all_go()
     assert "held" in ids(result_of(rescuing))
     third_worker = third.register_worker(("default",), NOW, 9 * LEASE)
     now, started = NOW + 2 * LEASE, []

@@ -39,6 +39,11 @@ class Conditions(NamedTuple):
         """Whether it may have to wait for other jobs before it is pending."""
         return self.group_key is not None or self.rate_key is not None
 
+    @property
+    def depends_on_others(self) -> bool:
+        """Whether what becomes of it at its enqueueing depends on which other jobs there are."""
+        return self.is_limited or self.unique_key is not None
+
 
 class NewJob(NamedTuple):
     """A job ready to be stored; times in microseconds, `args` encoded by `codec`, `tags` and `meta` as JSON.

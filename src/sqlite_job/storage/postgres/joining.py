@@ -31,7 +31,8 @@ _MEND = "give a session of the queue's own database"
 
 _SAVEPOINT = "sqlitejob_enqueue"
 
-_BUSY = ("40001", "40P01", "55P03")
+# As in `trouble.py`; another's driver may be any.
+_BUSY = ("40001", "40P01", "55P03", "23505")
 
 # Which server, which database of it, and which table. Two servers may well give their tables the same numbers.
 _IDENTITY = """
@@ -39,6 +40,9 @@ SELECT system_identifier::text, (SELECT oid FROM pg_database WHERE datname = cur
        to_regclass('{table}')::oid::bigint
 FROM pg_control_system()
 """
+
+# Who sees the database as it was at the transaction's beginning would count, behind a lock, what is not true any more.
+_SEES_THE_PAST = "SELECT 1 WHERE current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
 
 Identity = Tuple[str, int, int]
 
@@ -109,6 +113,16 @@ def _in_driver(
             cursor.execute(f"RELEASE {_SAVEPOINT}")
         except psycopg.Error as error:
             raise _explain(error, shown) from error
+
+
+def require_fresh_reads(transaction: PostgresTransaction) -> None:
+    """Raise TransactionStateError for a transaction whose statements do not see what was committed before them."""
+    if transaction.numbers(_SEES_THE_PAST):
+        raise TransactionStateError(
+            "A job with a limit, a group or a unique key depends on others' newest jobs, which this transaction cannot "
+            "see: its isolation is REPEATABLE READ or SERIALIZABLE. Begin it at READ COMMITTED, PostgreSQL's default, "
+            f"or enqueue after its commit ({_HOW_TO})"
+        )
 
 
 def _check_identity(found: Any, identity: Identity, shown: str) -> None:

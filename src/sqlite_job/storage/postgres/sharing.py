@@ -44,6 +44,8 @@ class PostgresSharing(SQLStorage):
         identity = self._known_identity()
         connection = joining.connection_of(session, self.location)
         with joining.writing_in(connection, self._dialect, identity, self.location) as transaction:
+            if any(new.conditions is not None and new.conditions.depends_on_others for new in jobs):
+                joining.require_fresh_reads(transaction)
             existing = self._enqueue(transaction, jobs)
             calls = self._notification(transaction)
             if calls is not None:
