@@ -42,12 +42,11 @@ class PostgresSharing(SQLStorage):
         sessions.require_synchronous(session)
         identity = self._known_identity()
         connection = joining.connection_of(session, self.location)
-        with joining.writing_in(connection, self._dialect, identity, self.location) as transaction:
-            existing = self._enqueue(transaction, jobs)
-            calls = self._notification(transaction)
-            if calls is not None:
-                transaction.notify(calls)
-            return existing
+        try:
+            return self._enqueue_in(connection, identity, jobs)
+        except joining.JustTakenError:
+            # It is seen now, but where the user's transaction sees what there was at its beginning only.
+            return self._enqueue_in(connection, identity, jobs)
 
     async def aenqueue_within(self, session: AnySession, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store jobs in the user's transaction, awaiting what has to be awaited."""
@@ -75,6 +74,16 @@ class PostgresSharing(SQLStorage):
     def _notification(self, transaction: PostgresTransaction) -> Optional[str]:
         """Return the SQL that tells others of a transaction's commit."""
         raise NotImplementedError
+
+    def _enqueue_in(
+        self, connection: joining.AnyConnection, identity: Identity, jobs: Sequence[NewJob]
+    ) -> Mapping[str, str]:
+        with joining.writing_in(connection, self._dialect, identity, self.location) as transaction:
+            existing = self._enqueue(transaction, jobs)
+            calls = self._notification(transaction)
+            if calls is not None:
+                transaction.notify(calls)
+            return existing
 
     def _known_identity(self) -> Identity:
         if self._identity is None:
