@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import psycopg
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sqlite_job.core.errors import TransactionStateError
@@ -18,6 +18,9 @@ from sqlite_job.storage.postgres.trouble import translate
 
 # A savepoint below all of the user's: if it is gone at the end, the transaction is not the one that was begun.
 _GUARD = "sqlitejob_job"
+
+# What a savepoint of the session's meets then: no_active_sql_transaction, invalid_savepoint_specification.
+_ENDED = ("25P01", "3B001")
 
 # Records a completion with a cursor, and commits; False, with nothing done, when its fence is closed.
 Finish = Callable[[Any, Completed], bool]
@@ -64,8 +67,14 @@ class JobTransactionOnServer:
 
     def flush(self) -> None:
         """Write what the session still holds back."""
-        if self._session is not None and self._session.in_transaction():
+        if self._session is None or not self._session.in_transaction():
+            return
+        try:
             self._session.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in _ENDED:
+                raise _ended_before() from error
+            raise
 
     def complete(self, completed: Completed) -> bool:
         """Record the completion and commit; False when the job was taken from this worker."""
@@ -108,10 +117,7 @@ class JobTransactionOnServer:
         try:
             self._driver.execute(f"RELEASE {_GUARD}")
         except psycopg.Error as error:
-            raise TransactionStateError(
-                "the job's transaction was ended before the job: by a COMMIT or ROLLBACK on its connection, or because "
-                "the connection was lost; leave its end to the job's, session.commit() does"
-            ) from error
+            raise _ended_before() from error
 
     def _end(self) -> None:
         """Roll back what is not committed, and keep whoever still has the session from writing."""
@@ -135,3 +141,10 @@ class JobTransactionOnServer:
             with suppress(psycopg.Error, OSError):
                 self._driver.cancel()  # its own thread may wait for a statement
             self._end()
+
+
+def _ended_before() -> TransactionStateError:
+    return TransactionStateError(
+        "the job's transaction was ended before the job: by a COMMIT or ROLLBACK on its connection, or because the "
+        "connection was lost; leave its end to the job's, session.commit() does"
+    )
