@@ -217,20 +217,20 @@ def test_an_enqueue_without_the_session_is_a_transaction_of_its_own(database):
     assert effects(database) == []
 
 
-def test_more_transactions_at_once_than_the_pool_keeps_connections_are_run(database):
-    inside = threading.Barrier(12)
+def test_a_worker_has_its_own_connections_however_many_transactions_are_open(database):
+    inside = threading.Barrier(24)
 
     def work():
         with current_job().transaction() as session:
             write(session)
             inside.wait(DEADLINE)
 
-    settings = settings_of(database, task(work, name="work"), max_jobs=12)
-    jobs = [SQLiteJob("default", settings).enqueue("work") for _ in range(12)]
+    settings = settings_of(database, task(work, name="work"), max_jobs=24)
+    jobs = [SQLiteJob("default", settings).enqueue("work") for _ in range(24)]
     infos = run_all(settings, *jobs)
 
-    assert [info.error for info in infos] == [None] * 12
-    assert len(effects(database)) == 12
+    assert [info.error for info in infos] == [None] * 24
+    assert len(effects(database)) == 24
 
 
 def test_the_pool_is_not_used_up_by_transactions_however_they_end(database):
@@ -267,6 +267,22 @@ def test_a_server_that_ends_the_session_fails_the_try_and_not_the_worker(databas
     cut, whole = run_all(settings, jobs.enqueue("work", 1), jobs.enqueue("work", 0))
 
     assert (cut.status, whole.status, len(effects(database))) == (JobStatus.FAILED, JobStatus.COMPLETED, 1)
+
+
+def test_a_restart_of_the_server_before_the_block_is_waited_for(own_postgres_server):
+    database = own_postgres_server.url
+
+    def work():
+        own_postgres_server.restart()
+        with current_job().transaction() as session:
+            write(session)
+
+    SQLiteJob(database=database).counts()
+    execute(database, "CREATE TABLE effects (n INTEGER)")
+    info, _ = run_one(database, work)
+    SQLiteJob(database=database).close()
+
+    assert (info.error, info.status, effects(database)) == (None, JobStatus.COMPLETED, [1])
 
 
 def test_other_jobs_are_enqueued_run_and_settled_meanwhile(database):

@@ -95,11 +95,19 @@ class Committer:
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Run `work` on a connection outside of any transaction; raises a DatabaseError."""
+
+        def attempt() -> T:
+            with self._connections.borrowed() as connection:
+                return work(connection)
+
+        return self.insist(attempt)
+
+    def insist(self, attempt: Callable[[], T]) -> T:
+        """Call again what meets a trouble that passes; raises a DatabaseError."""
         trouble = _Trouble(self._connections, self._shown)
         while True:
             try:
-                with self._connections.borrowed() as connection:
-                    return work(connection)
+                return attempt()
             except psycopg.Error as error:
                 trouble.meet(error)
 

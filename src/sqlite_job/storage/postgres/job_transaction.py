@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import psycopg
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlite_job.core.errors import TransactionStateError
@@ -44,19 +44,18 @@ class JobTransactionOnServer:
         self._is_stopped = False
 
     def begin(self, stop: Stop) -> None:
-        """Begin, or raise a DatabaseError; from then on `stop` rolls back."""
+        """Begin, or raise psycopg.Error and be as before; from then on `stop` rolls back."""
         try:
             self._connection = self._engine.connect()
+        except DBAPIError as error:
+            raise (error.orig or error) from error
+        try:
             self._driver = self._connection.connection.driver_connection
             self._driver.execute(self._begin_text)
             self._driver.execute(f"SAVEPOINT {_GUARD}")
-        except SQLAlchemyError as error:
-            original = getattr(error, "orig", None)
-            if isinstance(original, psycopg.Error):
-                raise translate(original, self._shown) from error
+        except BaseException:
+            self._connection.close()
             raise
-        except psycopg.Error as error:
-            raise translate(error, self._shown) from error
         stop.call_when_set(self._on_stop)
 
     def enter(self) -> Session:
@@ -124,7 +123,6 @@ class JobTransactionOnServer:
         with suppress(psycopg.Error):
             if self._driver.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 self._driver.execute("ROLLBACK")
-        # In the pool it would be another's, with this job's session at it.
         with suppress(psycopg.Error):
             self._driver.close()
 

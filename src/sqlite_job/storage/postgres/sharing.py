@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 import psycopg
@@ -63,8 +64,9 @@ class PostgresSharing(SQLStorage):
         from sqlite_job.storage.postgres.job_transaction import JobTransactionOnServer  # SQLAlchemy's ORM takes long
 
         self._open()
-        opened = JobTransactionOnServer(self._connections.engine, self._committer.begin, self._record, self.location)
-        opened.begin(stop)
+        engine = self._connections.engine_of_jobs
+        opened = JobTransactionOnServer(engine, self._committer.begin, self._record, self.location)
+        self._committer.insist(partial(opened.begin, stop))
         return opened
 
     def _open(self) -> None:
