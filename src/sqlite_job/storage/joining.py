@@ -52,8 +52,8 @@ def check_session(session: object) -> None:
         if isinstance(getattr(session, "connection", None), sqlite3.Connection):
             hint = "; for Django write session=connection.connection, inside of transaction.atomic()"
         raise InvalidOptionError(
-            f"session is an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, or a sqlite3.Connection, "
-            f"not {session!r}{hint}"
+            f"session is an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, a sqlite3.Connection, or a "
+            f"psycopg.Connection, not {session!r}{hint}"
         )
 
 
@@ -84,6 +84,8 @@ def join(session: AnySession, path: str) -> Joined:
     """
     if isinstance(session, sqlite3.Connection):
         return Joined(session, session)
+    if _is_of(session, "psycopg", "Connection"):
+        raise OtherDatabaseError(path, "a PostgreSQL server", _mend("give a connection of the queue's own database"))
     try:
         connection = session if isinstance(session, Connection) else _connection_of(session, path)
         if connection.dialect.name != "sqlite":

@@ -72,6 +72,8 @@ class Committer:
         self._notify = notify
         lazily = "; SET LOCAL synchronous_commit = off" if durability == "normal" else ""
         self.begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK_TIMEOUT}{lazily}"
+        # How long a job's own statements wait for locks is the job's to say.
+        self.begin_of_jobs = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0{lazily}"
 
     def write(self, work: Work[T]) -> T:
         """Run `work` and commit, again where others were in the way; raises a DatabaseError."""
@@ -123,11 +125,19 @@ class Committer:
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Run `work` on a connection outside of any transaction; raises a DatabaseError."""
+
+        def attempt() -> T:
+            with self._connections.borrowed() as connection:
+                return work(connection)
+
+        return self.insist(attempt)
+
+    def insist(self, attempt: Callable[[], T]) -> T:
+        """Call again what meets a trouble that passes; raises a DatabaseError."""
         trouble = _Trouble(self._connections, self._shown)
         while True:
             try:
-                with self._connections.borrowed() as connection:
-                    return work(connection)
+                return attempt()
             except psycopg.Error as error:
                 trouble.meet(error)
 

@@ -11,8 +11,10 @@ import psycopg
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
 
-from sqlite_job.core.errors import DatabaseUnusableError
+from sqlite_job.core.errors import DatabaseBusyError, DatabaseUnusableError
 from sqlite_job.storage.files import open_nothing
 from sqlite_job.storage.postgres.address import Address
 
@@ -20,7 +22,7 @@ from sqlite_job.storage.postgres.address import Address
 OLDEST_SERVER = 130_000
 
 # Threads that enqueue share one transaction, so few connections go round; what is more is closed after its use.
-_KEPT = 4
+_KEPT, _MOST = 4, 16
 
 # How long a connection may take: psycopg's own is for ever. `connect_timeout` in the URL counts for it.
 _CONNECT_SECONDS = 10
@@ -34,14 +36,25 @@ class Connections:
         self._address = address
         self._durability = durability
         self._engine: Optional[Engine] = None
+        self._engine_of_jobs: Optional[Engine] = None
         self._made: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
     @property
     def engine(self) -> Engine:
         """SQLAlchemy's engine on the database, each of whose connections has no transaction of its own accord."""
         if self._engine is None:
-            self._engine = self._make_engine()
+            self._engine = self._make_engine(pool_size=_KEPT, max_overflow=_MOST - _KEPT)
         return self._engine
+
+    @property
+    def engine_of_jobs(self) -> Engine:
+        """An engine whose connections are each for one transaction of a job.
+
+        Not of the pool: as many may be open as a worker has jobs, and it has to renew its lease meanwhile.
+        """
+        if self._engine_of_jobs is None:
+            self._engine_of_jobs = self._make_engine(poolclass=NullPool)
+        return self._engine_of_jobs
 
     @contextmanager
     def borrowed(self) -> Iterator[psycopg.Connection[Any]]:
@@ -91,23 +104,27 @@ class Connections:
         os.close(nowhere)
         if self._engine is not None:
             self._engine.dispose(close=False)
-        self._engine = None
+        self._engine = self._engine_of_jobs = None
 
     def _checked_out(self) -> Any:
         try:
             return self.engine.raw_connection()
         except DBAPIError as error:
             raise (error.orig or error) from error  # as everybody else here raises it
+        except PoolTimeoutError as error:
+            raise DatabaseBusyError(
+                f"{self._address.shown}: all {_MOST} connections of this process were in use for too long; nothing was "
+                f"written, try again"
+            ) from error
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, **pool: Any) -> Engine:
         # Types of extensions are no business of ours, and to look for them is a query for each connection.
         engine = create_engine(
             self._address.url,
-            pool_size=_KEPT,
-            max_overflow=-1,  # each job with a transaction has one: the server's max_connections is the bound
             pool_reset_on_return=None,  # each transaction here ends where it began
             connect_args=self._options(),
             use_native_hstore=False,
+            **pool,
         )
         event.listen(engine, "connect", self._configure)
         return engine

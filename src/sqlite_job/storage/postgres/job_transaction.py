@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import psycopg
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlite_job.core.errors import TransactionStateError
@@ -18,6 +18,9 @@ from sqlite_job.storage.postgres.trouble import translate
 
 # A savepoint below all of the user's: if it is gone at the end, the transaction is not the one that was begun.
 _GUARD = "sqlitejob_job"
+
+# What a savepoint of the session's meets then: no_active_sql_transaction, invalid_savepoint_specification.
+_ENDED = ("25P01", "3B001")
 
 # Records a completion with a cursor, and commits; False, with nothing done, when its fence is closed.
 Finish = Callable[[Any, Completed], bool]
@@ -41,19 +44,18 @@ class JobTransactionOnServer:
         self._is_stopped = False
 
     def begin(self, stop: Stop) -> None:
-        """Begin, or raise a DatabaseError; from then on `stop` rolls back."""
+        """Begin, or raise psycopg.Error and be as before; from then on `stop` rolls back."""
         try:
             self._connection = self._engine.connect()
+        except DBAPIError as error:
+            raise (error.orig or error) from error
+        try:
             self._driver = self._connection.connection.driver_connection
             self._driver.execute(self._begin_text)
             self._driver.execute(f"SAVEPOINT {_GUARD}")
-        except SQLAlchemyError as error:
-            original = getattr(error, "orig", None)
-            if isinstance(original, psycopg.Error):
-                raise translate(original, self._shown) from error
+        except BaseException:
+            self._connection.close()
             raise
-        except psycopg.Error as error:
-            raise translate(error, self._shown) from error
         stop.call_when_set(self._on_stop)
 
     def enter(self) -> Session:
@@ -64,8 +66,14 @@ class JobTransactionOnServer:
 
     def flush(self) -> None:
         """Write what the session still holds back."""
-        if self._session is not None and self._session.in_transaction():
+        if self._session is None or not self._session.in_transaction():
+            return
+        try:
             self._session.commit()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in _ENDED:
+                raise _ended_before() from error
+            raise
 
     def complete(self, completed: Completed) -> bool:
         """Record the completion and commit; False when the job was taken from this worker."""
@@ -108,17 +116,13 @@ class JobTransactionOnServer:
         try:
             self._driver.execute(f"RELEASE {_GUARD}")
         except psycopg.Error as error:
-            raise TransactionStateError(
-                "the job's transaction was ended before the job: by a COMMIT or ROLLBACK on its connection, or because "
-                "the connection was lost; leave its end to the job's, session.commit() does"
-            ) from error
+            raise _ended_before() from error
 
     def _end(self) -> None:
         """Roll back what is not committed, and keep whoever still has the session from writing."""
         with suppress(psycopg.Error):
             if self._driver.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 self._driver.execute("ROLLBACK")
-        # In the pool it would be another's, with this job's session at it.
         with suppress(psycopg.Error):
             self._driver.close()
 
@@ -135,3 +139,10 @@ class JobTransactionOnServer:
             with suppress(psycopg.Error, OSError):
                 self._driver.cancel()  # its own thread may wait for a statement
             self._end()
+
+
+def _ended_before() -> TransactionStateError:
+    return TransactionStateError(
+        "the job's transaction was ended before the job: by a COMMIT or ROLLBACK on its connection, or because the "
+        "connection was lost; leave its end to the job's, session.commit() does"
+    )

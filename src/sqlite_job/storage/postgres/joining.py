@@ -34,6 +34,8 @@ _SAVEPOINT = "sqlitejob_enqueue"
 # As in `trouble.py`; another's driver may be any.
 _BUSY = ("40001", "40P01", "55P03", "23505")
 
+_TAKEN = "23505"  # unique_violation
+
 # Which server, which database of it, and which table. Two servers may well give their tables the same numbers.
 _IDENTITY = """
 SELECT system_identifier::text, (SELECT oid FROM pg_database WHERE datname = current_database())::bigint,
@@ -47,6 +49,10 @@ _SEES_THE_PAST = "SELECT 1 WHERE current_setting('transaction_isolation') IN ('r
 Identity = Tuple[str, int, int]
 
 AnyConnection = Union[Connection, "psycopg.Connection[Any]"]
+
+
+class JustTakenError(DatabaseBusyError):
+    """Another transaction has just committed a job of the same id, which was not there when this one looked."""
 
 
 def identity_query(dialect: JobDialect) -> str:
@@ -139,8 +145,9 @@ def _explain(error: BaseException, shown: str) -> SQLiteJobError:
         return _no_transaction()
     if state == "25P02":
         return TransactionStateError("The transaction has failed already: roll it back, and run it again")
-    if state in _BUSY:
-        return DatabaseBusyError(
+    if state in _BUSY or state == _TAKEN:
+        kind = JustTakenError if state == _TAKEN else DatabaseBusyError
+        return kind(
             f"Another transaction was in the way of yours in {shown}. Nothing is lost: roll back, and run it again "
             f"({error})"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 import psycopg
@@ -43,14 +44,11 @@ class PostgresSharing(SQLStorage):
         sessions.require_synchronous(session)
         identity = self._known_identity()
         connection = joining.connection_of(session, self.location)
-        with joining.writing_in(connection, self._dialect, identity, self.location) as transaction:
-            if any(new.conditions is not None and new.conditions.depends_on_others for new in jobs):
-                joining.require_fresh_reads(transaction)
-            existing = self._enqueue(transaction, jobs)
-            calls = self._notification(transaction)
-            if calls is not None:
-                transaction.notify(calls)
-            return existing
+        try:
+            return self._enqueue_in(connection, identity, jobs)
+        except joining.JustTakenError:
+            # It is seen now, but where the user's transaction sees what there was at its beginning only.
+            return self._enqueue_in(connection, identity, jobs)
 
     async def aenqueue_within(self, session: AnySession, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         """Store jobs in the user's transaction, awaiting what has to be awaited."""
@@ -67,8 +65,9 @@ class PostgresSharing(SQLStorage):
         from sqlite_job.storage.postgres.job_transaction import JobTransactionOnServer  # SQLAlchemy's ORM takes long
 
         self._open()
-        opened = JobTransactionOnServer(self._connections.engine, self._committer.begin, self._record, self.location)
-        opened.begin(stop)
+        engine = self._connections.engine_of_jobs
+        opened = JobTransactionOnServer(engine, self._committer.begin_of_jobs, self._record, self.location)
+        self._committer.insist(partial(opened.begin, stop))
         return opened
 
     def _open(self) -> None:
@@ -78,6 +77,18 @@ class PostgresSharing(SQLStorage):
     def _notification(self, transaction: PostgresTransaction) -> Optional[str]:
         """Return the SQL that tells others of a transaction's commit."""
         raise NotImplementedError
+
+    def _enqueue_in(
+        self, connection: joining.AnyConnection, identity: Identity, jobs: Sequence[NewJob]
+    ) -> Mapping[str, str]:
+        with joining.writing_in(connection, self._dialect, identity, self.location) as transaction:
+            if any(new.conditions is not None and new.conditions.depends_on_others for new in jobs):
+                joining.require_fresh_reads(transaction)
+            existing = self._enqueue(transaction, jobs)
+            calls = self._notification(transaction)
+            if calls is not None:
+                transaction.notify(calls)
+            return existing
 
     def _known_identity(self) -> Identity:
         if self._identity is None:

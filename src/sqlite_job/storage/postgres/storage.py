@@ -123,7 +123,7 @@ class PostgresStorage(PostgresSharing):
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones, and looks at the tables again."""
-        self._is_open = False
+        self._is_open, self._identity = False, None
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
