@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Callable, Iterator, Optional
 
 from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.moves import Moved, MoveProgress, TakenBack
@@ -26,7 +27,8 @@ def move(source: Database, target: Database, *, on_progress: Optional[OnProgress
     # Imported here, and below: SQLAlchemy takes longer to import than all the rest.
     from sqlite_job.storage.moving import move as moving
 
-    return moving.move(_side(source), _side(target), now=SystemClock().now(), tell=on_progress or _tell_nobody)
+    with _side(source) as here, _side(target) as there:
+        return moving.move(here, there, now=SystemClock().now(), tell=on_progress or _tell_nobody)
 
 
 def undo(
@@ -39,13 +41,20 @@ def undo(
     """
     from sqlite_job.storage.moving import move as moving
 
-    return moving.undo(
-        _side(source), _side(target), now=SystemClock().now(), tell=on_progress or _tell_nobody, force=force
-    )
+    with _side(source) as here, _side(target) as there:
+        return moving.undo(here, there, now=SystemClock().now(), tell=on_progress or _tell_nobody, force=force)
 
 
-def _side(database: Database) -> Side:
-    location = locate(database)
+@contextmanager
+def _side(database: Database) -> Iterator[Side]:
+    side = _make_side(locate(database))
+    try:
+        yield side
+    finally:
+        side.disconnect()
+
+
+def _make_side(location: str) -> Side:
     if is_server(location):
         from sqlite_job.storage.postgres.address import parse
         from sqlite_job.storage.postgres.moving import PostgresSide

@@ -18,12 +18,23 @@ GUIDES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob
 # What a guide shows besides this package; it is not needed by anything else, so it may be missing.
 SHOWN = {"report-errors-and-trace-jobs": ("opentelemetry.sdk", "sentry_sdk")}
 
+# The variables of a guide that have the URL of a PostgreSQL database.
+SCHEMAS = {"outgrow-one-machine": ("JOBS_URL", "TRIAL")}
+
 
 @pytest.fixture(autouse=True)
 def _free_port(monkeypatch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv("PORT", str(probe.getsockname()[1]))
+
+
+@pytest.fixture(autouse=True)
+def _server(request, monkeypatch):
+    """Give the guides that need one a server, and an empty schema of it in each variable that they name."""
+    guide = request.node.callspec.params.get("guide")
+    for name in SCHEMAS.get(guide.stem, ()) if guide is not None else ():
+        monkeypatch.setenv(name, f"{request.getfixturevalue('empty_postgres_url')}?schema={name.lower()}")
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)

@@ -49,7 +49,7 @@ def _describe(done: Union[Moved, TakenBack]) -> List[str]:
         return [f"Took the queue back to {done.source}; {done.target} cannot be used any more"]
     others = sum(done.rows.values()) - done.jobs
     return [
-        f"Moved {_count(done.jobs, 'job')} and {_count(others, 'row')} of theirs from {done.source} to {done.target}",
+        f"Moved {_count(done.jobs, 'job')} and {_count(others, 'other row')} from {done.source} to {done.target}",
         f"Both have the same rows (checksum {done.checksum}). Use the new address: the old one only names it",
     ]
 

@@ -96,3 +96,7 @@ class Side(Protocol):
         Raises MoveRefusedError where there are rows, unless an earlier run with the same mark left them.
         """
         ...
+
+    def disconnect(self) -> None:
+        """Close what is open."""
+        ...

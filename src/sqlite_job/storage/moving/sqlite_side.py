@@ -136,6 +136,9 @@ class SqliteSide:
                 refuse_mark(found, mark, self._path)
             yield _Filling(connection, FreeSpace(self._path))
 
+    def disconnect(self) -> None:
+        """Have nothing to do: each verb closes its own connection."""
+
     def _keep_others_away(self, connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()

@@ -153,6 +153,10 @@ class PostgresSide:
         finally:
             close_quietly(connection)
 
+    def disconnect(self) -> None:
+        """Close the connections of the pool."""
+        self._connections.forget()
+
     def _take_turn(self, connection: psycopg.Connection[Any]) -> None:
         if is_pooled_by_another(connection):
             return  # it would be another session's lock

@@ -127,6 +127,7 @@ class PostgresStorage(PostgresSharing):
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
+        self._is_open = False  # what is there then is looked over again: it may have been moved
 
     def __del__(self) -> None:
         """Let go of what nobody holds any more, without waiting for anybody."""
