@@ -27,7 +27,7 @@ QUICK = Sizes(rounds=1, enqueue_seconds=0.5, drain_seconds=0.7, latencies=20, id
 TINY = Sizes(
     rounds=1,
     enqueue_seconds=0.05,
-    drain_seconds=0.02,
+    drain_seconds=0.01,
     least_jobs=60,
     latencies=3,
     idle_seconds=0.1,

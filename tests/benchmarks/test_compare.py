@@ -61,7 +61,8 @@ def test_comparison_writes_document_and_charts_and_leaves_nothing_behind(measure
     folder, _, ran = measured
 
     document = (folder / "benchmarks.md").read_text()
-    assert document.startswith(f"before\n{BEGIN}\n### Jobs a second")
+    assert document.startswith(f"before\n{BEGIN}\n![enqueue, one by one; ")
+    assert "](charts/compare-kill.svg)\n\n### Jobs a second\n" in document
     assert document.endswith(f"{END}\nafter\n")
     assert {path.name for path in (folder / "charts").iterdir()} == set(charts.CHARTS)
     assert list((folder / "place").iterdir()) == []

@@ -26,6 +26,10 @@ settings = {"queue": _queue, "functions": [(_place.kind, _run)], "concurrency": 
 
 def prepare() -> None:
     loop.run(_queue.connect())
+    if _place.kind != "nap":
+        # A worker sweeps at its start, and takes jobs that it has just fetched, but not yet marked as active, for stuck:
+        # in a full queue two of them were aborted. Here somebody has swept; what a killed worker leaves, it sweeps itself.
+        loop.run(_queue.sweep())
 
 
 def enqueue(arguments: List[Arguments]) -> List[str]:
