@@ -27,8 +27,8 @@ settings = {"queue": _queue, "functions": [(_place.kind, _run)], "concurrency": 
 def prepare() -> None:
     loop.run(_queue.connect())
     if _place.kind != "nap":
-        # A worker sweeps at its start, and takes jobs that it has just fetched, but not yet marked as active, for stuck:
-        # in a full queue two of them were aborted. Here somebody has swept; what a killed worker leaves, it sweeps itself.
+        # At its start a worker sweeps: what it has just fetched, but not yet marked as active, it takes for stuck. In a
+        # full queue two jobs were aborted. Here somebody has swept already; what a kill leaves, a worker sweeps itself.
         loop.run(_queue.sweep())
 
 
