@@ -9,11 +9,11 @@ class Sizes(NamedTuple):
     """`drain_seconds` times a system's pace is how many jobs it is given, within the bounds."""
 
     rounds: int = 3
-    enqueue_seconds: float = 1.0
-    drain_seconds: float = 2.0
+    enqueue_seconds: float = 0.8
+    drain_seconds: float = 1.5
     least_jobs: int = 300
-    latencies: int = 40
-    idle_seconds: float = 3.0
+    latencies: int = 30
+    idle_seconds: float = 2.5
     kill_jobs: int = 200
     kill_seconds: float = 60.0
 
