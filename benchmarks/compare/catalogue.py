@@ -88,6 +88,7 @@ SYSTEMS: List[System] = [
         "SQLite, rollback journal, synchronous=FULL: each commit waits for the disk",
         "a workflow for each job, at most 500 taken at each poll, once a second as is the default; 50 where jobs wait",
         "https://docs.dbos.dev/python/tutorials/queue-tutorial",
+        marks=("after a kill, the worker that is started has the same executor id, and so takes its jobs up again",),
         packages=("dbos",),
     ),
     System(

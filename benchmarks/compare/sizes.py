@@ -14,7 +14,7 @@ class Sizes(NamedTuple):
     least_jobs: int = 300
     latencies: int = 30
     idle_seconds: float = 2.5
-    kill_jobs: int = 200
+    kill_jobs: int = 100
     kill_seconds: float = 60.0
 
 
@@ -31,6 +31,6 @@ TINY = Sizes(
     least_jobs=60,
     latencies=3,
     idle_seconds=0.1,
-    kill_jobs=30,
+    kill_jobs=24,
     kill_seconds=20.0,
 )
