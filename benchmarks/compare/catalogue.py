@@ -84,10 +84,11 @@ SYSTEMS: List[System] = [
         "dbos",
         "dbos",
         "sqlite",
-        300,
+        450,
         "SQLite, rollback journal, synchronous=FULL: each commit waits for the disk",
         "a workflow for each job, at most 500 taken at each poll, once a second as is the default; 50 where jobs wait",
         "https://docs.dbos.dev/python/tutorials/queue-tutorial",
+        marks=("after a kill, the worker that is started has the same executor id, and so takes its jobs up again",),
         packages=("dbos",),
     ),
     System(
@@ -141,6 +142,7 @@ SYSTEMS: List[System] = [
         _REDIS,
         "coroutines, concurrency=10, its default; 50 where jobs wait",
         "https://saq-py.readthedocs.io/en/latest/getting_started.html",
+        marks=("a worker that starts on a full queue may abort jobs; no-ops are measured with the queue swept before",),
         packages=("saq",),
     ),
     System(

@@ -14,7 +14,7 @@ from benchmarks.compare.runs import BENCHMARKS, Run
 from benchmarks.compare.sizes import Sizes
 
 # A killed system has the machine to itself for so long. Who is still waiting then only waits, beside the next.
-_ALONE_SECONDS = 8.0
+_ALONE_SECONDS = 6.0
 
 
 def measure(compared: Comparison, runs: List[Run], benchmarks: List[str], sizes: Sizes) -> None:

@@ -14,7 +14,7 @@ from benchmarks.compare.place import Place
 from benchmarks.compare.sizes import Sizes
 
 NAP_MILLISECONDS, NAPS_AT_ONCE = 10, 50
-KILL_MILLISECONDS, KILLS_AT_ONCE = 50, 10
+KILL_MILLISECONDS, KILLS_AT_ONCE = 150, 10
 
 # No system gets more jobs than so many for a sample, whatever its pace.
 _MOST_NAPS = 4_000

@@ -16,7 +16,8 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 
 def as_markdown(compared: Comparison) -> str:
-    parts = [_group(title, names, compared) for title, names in GROUPS.items()]
+    groups = {title: _measured(names, compared) for title, names in GROUPS.items()}
+    parts = [_group(title, names, compared) for title, names in groups.items() if names]
     parts += [_setups(compared), _wins(compared)]
     parts += [_missing(compared)] if compared.left_out or compared.failures else []
     facts = ", ".join(f"{name} {value}" for name, value in compared.machine.items() if value != "")
@@ -41,6 +42,10 @@ def cell(values: Sequence[Optional[float]], metric: Metric, middle: Optional[flo
 def number(value: float, metric: Metric) -> str:
     digits = 2 if metric.digits and 0 < abs(value) < 1 else metric.digits
     return f"{value:,.{digits}f}"
+
+
+def _measured(names: List[str], compared: Comparison) -> List[str]:
+    return [name for name in names if any(name in samples for samples in compared.samples.values())]
 
 
 def _group(title: str, names: List[str], compared: Comparison) -> str:

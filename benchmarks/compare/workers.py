@@ -27,19 +27,22 @@ class WorkerError(Exception):
 class Workers:
     """Each command leads a session of its own, so that every process it starts can be found."""
 
-    def __init__(self, commands: List[List[str]], place: Place) -> None:
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._log: IO[str] = tempfile.TemporaryFile("w+", dir=place.folder)  # noqa: SIM115 - closed by close()
-        self._leaders = [
+        self._leaders: List[subprocess.Popen[bytes]] = []
+
+    def start(self, command: List[str]) -> None:
+        self._leaders.append(
             subprocess.Popen(
                 command,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 cwd=str(ROOT),
-                env={**places.environment(place), "PYTHONPATH": _python_path()},
+                env={**places.environment(self._place), "PYTHONPATH": _python_path()},
                 start_new_session=True,
             )
-            for command in commands
-        ]
+        )
 
     def wait_until(self, is_so: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for a condition; raises WorkerError when a worker has ended, or when it takes too long."""
@@ -103,7 +106,9 @@ class Workers:
 @contextlib.contextmanager
 def start(commands: List[List[str]], place: Place) -> Iterator[Workers]:
     """Start such workers; at the end of the block nothing of them is left."""
-    with contextlib.closing(Workers(commands, place)) as workers:
+    with contextlib.closing(Workers(place)) as workers:
+        for command in commands:
+            workers.start(command)
         yield workers
 
 

@@ -26,6 +26,10 @@ settings = {"queue": _queue, "functions": [(_place.kind, _run)], "concurrency": 
 
 def prepare() -> None:
     loop.run(_queue.connect())
+    if _place.kind != "nap":
+        # At its start a worker sweeps: what it has just fetched, but not yet marked as active, it takes for stuck. In a
+        # full queue two jobs were aborted. Here somebody has swept already; what a kill leaves, a worker sweeps itself.
+        loop.run(_queue.sweep())
 
 
 def enqueue(arguments: List[Arguments]) -> List[str]:
