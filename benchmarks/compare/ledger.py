@@ -46,7 +46,7 @@ class Ledger:
     async def astart(self, number: int) -> None:
         """Do the same without holding up the event loop: heartbeats and timers go on while a job waits at the gate."""
         while not self._is_open and not self._look():  # noqa: ASYNC110 - another process opens it
-            await asyncio.sleep(_POLL_SECONDS)  # no event of this process says that another one opened the gate
+            await asyncio.sleep(_POLL_SECONDS)
         self._write(b"S", number)
 
     def end(self, number: int) -> None:
