@@ -93,19 +93,20 @@ class one_of(ColumnElement[bool]):  # noqa: N801 - reads as an operator in the s
 
 
 class among(ColumnElement[bool]):  # noqa: N801 - as `one_of`
-    """`column` is among the rows of a subquery with a limit, which is run once and locks what it chose.
+    """`column` is among the rows of a subquery, which is run once and, unless told otherwise, locks what it chose.
 
-    PostgreSQL may run the subquery of an IN anew for each row it looks at, and choose more than its limit; an ARRAY it
-    makes once. A row that another transaction has locked is left out.
+    PostgreSQL may run the subquery of an IN anew for each row it looks at, and choose more than its limit; or turn it
+    round, and look each row up in it. An ARRAY it makes once and first. A row that another transaction has locked is
+    left out.
     """
 
     inherit_cache = False
     type = Boolean()
 
-    def __init__(self, column: Any, chosen: Any) -> None:
+    def __init__(self, column: Any, chosen: Any, *, locks: bool = True) -> None:
         """Take a column and a select of one column."""
         self.column = column
-        self.chosen = chosen.with_for_update(skip_locked=True)
+        self.chosen = chosen.with_for_update(skip_locked=True) if locks else chosen
 
     def self_group(self, against: Any = None) -> among:
         """Return itself, as `one_of`."""

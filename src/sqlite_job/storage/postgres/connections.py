@@ -123,6 +123,8 @@ class Connections:
         # Behind a pooler the next transaction may have another session, which knows nothing of a prepared statement.
         if is_pooled_by_another(connection):
             connection.prepare_threshold = None
+        else:
+            connection.execute("SET jit = off")  # as each of our transactions does; this is for what has none
 
 
 # Connections of a process that this one was forked from: kept, as they would be closed when nobody holds them.

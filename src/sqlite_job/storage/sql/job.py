@@ -78,10 +78,11 @@ _CLAIMABLE = (
     .offset(literal_column("0"))
 )
 
-# The primary keys of suspect and job: the few suspects are looked up one by one.
+# The primary keys of suspect and job: the few suspects are looked up one by one. Not all that waits in the suspects, of
+# whose number PostgreSQL knows nothing as long as there were none.
 _CLAIMABLE_SUSPECT = (
     select(job.c.seq)
-    .where(job.c.seq.in_(_SUSPECTS), _WAITING_FOR_US)
+    .where(among(job.c.seq, _SUSPECTS, locks=False), _WAITING_FOR_US)
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0"))
