@@ -89,9 +89,13 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         def look(transaction: Transaction) -> Peek:
             functions = self._array(wanted.claimable)
             queues, next_start = leave_out_full(transaction, leave_out_paused(transaction, wanted)[0], now)
-            looks = (job.IS_CLAIMABLE, job.IS_SUSPECT_CLAIMABLE) if wanted.takes_suspect else (job.IS_CLAIMABLE,)
             # First what a worker was woken for: each query here is between an enqueue and the start of its job.
-            if any(transaction.rows(statement, queue, functions, now) for statement in looks for queue in queues):
+            if any(transaction.rows(job.IS_CLAIMABLE, queue, functions, now) for queue in queues):
+                return Peek(is_ready=True, next_run_at=None)
+            looks_for_suspect = wanted.takes_suspect and transaction.rows(suspect.IS_ANY)
+            if looks_for_suspect and any(
+                transaction.rows(job.IS_SUSPECT_CLAIMABLE, queue, functions, now) for queue in queues
+            ):
                 return Peek(is_ready=True, next_run_at=None)
             if transaction.rows(rate.DUE, now, self._array(queues), functions, 1):
                 return Peek(is_ready=True, next_run_at=None)
@@ -302,6 +306,8 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
     def _claim_suspect(
         self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int
     ) -> Optional[ClaimedJob]:
+        if not transaction.rows(suspect.IS_ANY):
+            return None
         functions = self._array(wanted.known)
         for queue in wanted.queues:
             rows = transaction.rows(job.CLAIM_SUSPECT, now, worker_id, queue, functions)

@@ -93,52 +93,25 @@ class one_of(ColumnElement[bool]):  # noqa: N801 - reads as an operator in the s
 
 
 class among(ColumnElement[bool]):  # noqa: N801 - as `one_of`
-    """`column` is among the rows of a subquery with a limit, which is run once and locks what it chose.
+    """`column` is among the rows of a subquery, which is run once and, unless told otherwise, locks what it chose.
 
-    PostgreSQL may run the subquery of an IN anew for each row it looks at, and choose more than its limit; an ARRAY it
-    makes once. A row that another transaction has locked is left out.
+    PostgreSQL may run the subquery of an IN anew for each row it looks at, and choose more than its limit; or turn it
+    round, and look each row up in it. An ARRAY it makes once and first. A row that another transaction has locked is
+    left out.
     """
 
     inherit_cache = False
     type = Boolean()
 
-    def __init__(self, column: Any, chosen: Any) -> None:
+    def __init__(self, column: Any, chosen: Any, *, locks: bool = True) -> None:
         """Take a column and a select of one column."""
         self.column = column
-        self.chosen = chosen.with_for_update(skip_locked=True)
+        self.chosen = chosen.with_for_update(skip_locked=True) if locks else chosen
 
     def self_group(self, against: Any = None) -> among:
         """Return itself, as `one_of`."""
         del against
         return self
-
-
-class looked_up(ColumnElement[bool]):  # noqa: N801 - as `one_of`
-    """`column`, which has an index, is among the few rows of a subquery: they are read first, and looked up in it."""
-
-    inherit_cache = False
-    type = Boolean()
-
-    def __init__(self, column: Any, few: Any) -> None:
-        """Take a column and a select of one column."""
-        self.column = column
-        self.few = few
-
-    def self_group(self, against: Any = None) -> looked_up:
-        """Return itself, as `one_of`."""
-        del against
-        return self
-
-
-@compiles(looked_up, "sqlite")
-def _looked_up_sqlite(element: looked_up, compiler: SQLCompiler, **options: Any) -> str:
-    return str(compiler.process(element.column.in_(element.few), **options))
-
-
-@compiles(looked_up, "postgresql")
-def _looked_up_postgresql(element: looked_up, compiler: SQLCompiler, **options: Any) -> str:
-    column = compiler.process(element.column, **options)
-    return f"{column} = ANY (ARRAY{compiler.process(element.few.scalar_subquery(), **options)})"
 
 
 @compiles(among, "sqlite")

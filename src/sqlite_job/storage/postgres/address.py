@@ -19,6 +19,9 @@ _OURS = ("postgresql", "postgres", _DRIVER, "postgresql+psycopg_async")
 # PostgreSQL cuts longer names off.
 _LONGEST_NAME = 63
 
+# Between a name and the server drivers look for parameters, each for its own kind; and no quotes help against that.
+_UNWANTED = frozenset("%:\\\0")
+
 
 class Address(NamedTuple):
     """A database, and the schema that was named; without one, the tables are where the connection looks first."""
@@ -76,9 +79,10 @@ def channel(schema: Optional[str], what: str) -> str:
 def _checked(schema: Optional[str]) -> Optional[str]:
     if schema is None:
         return None
-    if not schema or "\0" in schema or len(schema.encode()) > _LONGEST_NAME or schema.startswith("pg_"):
+    if not schema or _UNWANTED.intersection(schema) or len(schema.encode()) > _LONGEST_NAME or schema.startswith("pg_"):
         raise DatabaseUnavailableError(
-            f"A schema is named by 1 to {_LONGEST_NAME} bytes, and not as PostgreSQL's own (pg_...), not {schema!r}"
+            f"A schema is named by 1 to {_LONGEST_NAME} bytes, without % : and \\, and not as PostgreSQL's own are "
+            f"(pg_...); not by {schema!r}"
         )
     return schema
 

@@ -34,6 +34,9 @@ _LOST_SECONDS = 3.0
 # For each lock; then the whole transaction is run again, as it would be behind a file's gate.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 
+# To compile a statement takes longer than any of ours runs: up to a second, for what a high estimate calls dear.
+_NO_COMPILER = "SET LOCAL jit = off"
+
 _XID = "SELECT pg_current_xact_id_if_assigned()::text"
 
 
@@ -71,7 +74,7 @@ class Committer:
         self._shown = shown
         self._notify = notify
         lazily = "; SET LOCAL synchronous_commit = off" if durability == "normal" else ""
-        self.begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK_TIMEOUT}{lazily}"
+        self.begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK_TIMEOUT}; {_NO_COMPILER}{lazily}"
         # How long a job's own statements wait for locks is the job's to say.
         self.begin_of_jobs = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0{lazily}"
 

@@ -142,7 +142,8 @@ class Connections:
             # The next transaction may have another session, which knows nothing of a prepared statement.
             connection.prepare_threshold = None
             return
-        connection.execute("SET lock_timeout = '10s'")
+        # As each of our transactions does; this is for what has none.
+        connection.execute("SET lock_timeout = '10s'; SET jit = off")
         if self._durability == "normal":
             connection.execute("SET synchronous_commit = off")
 

@@ -62,6 +62,7 @@ RELEASE = Statement(
         .limit(literal_column("1"))
         .offset(literal_column("0"))
         .scalar_subquery(),
+        job.c.status == BLOCKED,  # still: somebody may have ended it while this waited for its row
         job.c.rate_key.is_(None),
         _HAS_ROOM,
     )

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, and_, case, cast, column, delete, func, literal_co
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.sql.insertion import Insert
-from sqlite_job.storage.statement import Statement, among, given, looked_up, names, one_of
+from sqlite_job.storage.statement import Statement, among, given, names, one_of
 from sqlite_job.storage.tables import job, status_literal, suspect, unique
 
 PENDING = status_literal(JobStatus.PENDING)
@@ -82,10 +82,11 @@ _CLAIMABLE = (
     .offset(literal_column("0"))
 )
 
-# The primary keys of suspect and job: the few suspects are looked up one by one.
+# The primary keys of suspect and job: the few suspects are looked up one by one. Not all that waits in the suspects, of
+# whose number PostgreSQL knows nothing as long as there were none.
 _CLAIMABLE_SUSPECT = (
     select(job.c.seq)
-    .where(looked_up(job.c.seq, _SUSPECTS), job.c.queue == given("queue"), _ANY_STATUS == PENDING, _FOR_US)
+    .where(among(job.c.seq, _SUSPECTS, locks=False), job.c.queue == given("queue"), _ANY_STATUS == PENDING, _FOR_US)
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0"))

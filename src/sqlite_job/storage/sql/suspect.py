@@ -10,6 +10,8 @@ from sqlite_job.storage.tables import job, suspect
 
 ADD = Insert(suspect, "seq")
 
+IS_ANY = Statement(select(suspect.c.seq).limit(literal_column("1")).offset(literal_column("0")))
+
 REMOVE = Statement(delete(suspect).where(suspect.c.seq == given("seq")), *names("seq"))
 
 # A job that was given back unstarted: nothing is known of it that was not known before.
