@@ -177,7 +177,7 @@ class Engine:
             self._registration.start_anew()
             self.forget_held()
         if exchange.unlimited:
-            self._limit(exchange)
+            exchange = self._limit(exchange)
         self._start(exchange.claimed)
         self._start_suspect(exchange.suspect)
         if wanted and exchange.paused != self._paused:
@@ -274,15 +274,18 @@ class Engine:
         self._events.emit(JobsClaimed(claimed))
         self._executor.submit(claimed)
 
-    def _limit(self, exchange: Exchange) -> None:
+    def _limit(self, exchange: Exchange) -> Exchange:
         """Put jobs back that should have waited for others: their producer did not know the settings."""
         for job in exchange.unlimited:
             conditions = self._limits_of(job)
-            if conditions is None:
-                exchange.claimed.append(job)
-            else:
+            if conditions is not None:
                 self._held[job.seq] = job
                 self._unsettled.append(Limited(job.seq, job.claim_number, conditions))
+                if job is exchange.suspect:
+                    exchange = exchange._replace(suspect=None)
+            elif job is not exchange.suspect:
+                exchange.claimed.append(job)
+        return exchange
 
     def _start_suspect(self, suspect: Optional[ClaimedJob]) -> None:
         """Run a job whose worker died alone, one at a time: if it kills again, no other job dies with it."""

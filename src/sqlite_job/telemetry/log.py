@@ -34,6 +34,7 @@ from sqlite_job.core.outcomes import (
     Completed,
     Died,
     Failed,
+    Limited,
     Outcome,
     Retried,
     Returned,
@@ -255,6 +256,10 @@ def _returned(job: ClaimedJob, _outcome: Returned) -> None:
     logger.debug("Returned %s %s to the queue", job.function, job.id)
 
 
+def _limited(job: ClaimedJob, _outcome: Limited) -> None:
+    logger.debug("Put %s %s back: its function has a limit, which its producer did not know", job.function, job.id)
+
+
 def _duration(outcome: Any) -> str:
     seconds = (outcome.finished_at - outcome.started_at) / 1e6
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
@@ -294,4 +299,5 @@ _OUTCOME_WRITERS: Dict[type, Callable[[ClaimedJob, Any], None]] = {
     Cancelled: _cancelled,
     Died: _died,
     Returned: _returned,
+    Limited: _limited,
 }
