@@ -175,6 +175,7 @@ class PostgresStorage(PostgresSharing):
             check_server(connection, self.location)
             if not is_ready(connection, self._address.schema, self.location):
                 self._prepare()
+            self._committer.learn(connection)
         self._clock.compare(connection)
 
     def _prepare(self) -> None:
