@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Tuple
 
 import psycopg
 
@@ -10,6 +10,9 @@ from sqlite_job.core.clock import SystemClock, elapsed
 
 # Clocks drift by some milliseconds an hour, and are set now and then.
 _AGAIN_SECONDS = 60.0
+
+# While the server is away.
+_PUT_OFF_SECONDS = 5.0
 
 _SAMPLES = 3
 
@@ -22,7 +25,7 @@ class ServerClock:
     def __init__(self) -> None:
         """Believe both to be the same until they are compared."""
         self._system = SystemClock()
-        self._measured_at: Optional[float] = None
+        self._due_at = float("-inf")
         self.offset = 0
 
     def now(self) -> int:
@@ -31,11 +34,20 @@ class ServerClock:
 
     def is_due(self) -> bool:
         """Whether it is time to compare them again."""
-        return self._measured_at is None or elapsed() - self._measured_at > _AGAIN_SECONDS
+        return elapsed() > self._due_at
+
+    @property
+    def is_known(self) -> bool:
+        """Whether they have been compared."""
+        return self._due_at > float("-inf")
+
+    def put_off(self) -> None:
+        """Let others go by what is known, while somebody tries to compare the clocks."""
+        self._due_at = elapsed() + _PUT_OFF_SECONDS
 
     def compare(self, connection: psycopg.Connection[Any]) -> None:
         """Ask the server some times, and believe the quickest answer; outside of any transaction."""
-        self._measured_at = elapsed()
+        self._due_at = elapsed() + _AGAIN_SECONDS
         samples = [self._sample(connection) for _ in range(_SAMPLES)]
         self.offset = min(samples)[1]
 

@@ -127,23 +127,26 @@ class Committer:
     def read(self, work: Work[T]) -> T:
         """Run `work` on a connection where each statement stands for itself; raises a DatabaseError."""
         trouble = _Trouble(self._connections, self._shown)
-        while True:
-            try:
-                with self._connections.borrowed() as connection:
-                    cursor = connection.cursor()
-                    return work(PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning))
-            except psycopg.Error as error:
-                trouble.meet(error)
+
+        def look() -> T:
+            with self._connections.borrowed() as connection:
+                cursor = connection.cursor()
+                return work(PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning))
+
+        return self._until_done(look, trouble)
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Run `work` on a connection outside of any transaction; raises a DatabaseError."""
-        trouble = _Trouble(self._connections, self._shown)
-        while True:
-            try:
-                with self._connections.borrowed() as connection:
-                    return work(connection)
-            except psycopg.Error as error:
-                trouble.meet(error)
+
+        def run() -> T:
+            with self._connections.borrowed() as connection:
+                return work(connection)
+
+        return self.keep_trying(run)
+
+    def keep_trying(self, attempt: Callable[[], T]) -> T:
+        """Call what raises psycopg's errors, again while the server is away for a moment; raises a DatabaseError."""
+        return self._until_done(attempt, _Trouble(self._connections, self._shown))
 
     def is_committed(self, doubt: Doubt) -> bool:
         """Find out how a transaction ended; raises InDoubtError when the server cannot tell."""
@@ -172,6 +175,13 @@ class Committer:
         """Commit a transaction that was run by somebody else; False when the server says that it was not done."""
         doubt = self._end(cursor, transaction, None)
         return doubt is None or self.is_committed(doubt)
+
+    def _until_done(self, attempt: Callable[[], T], trouble: _Trouble) -> T:
+        while True:
+            try:
+                return attempt()
+            except psycopg.Error as error:
+                trouble.meet(error)
 
     def _run(self, cursor: Any, work: Work[T], *, is_cleaning: bool) -> Tuple[PostgresTransaction, T]:
         cursor.execute(self.begin)

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import psycopg
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlite_job.core.errors import TransactionStateError
@@ -41,19 +41,20 @@ class JobTransactionOnServer:
         self._is_stopped = False
 
     def begin(self, stop: Stop) -> None:
-        """Begin, or raise a DatabaseError; from then on `stop` rolls back."""
+        """Begin, or raise psycopg.Error with nothing begun; once it has, `stop` rolls back."""
         try:
-            self._connection = self._engine.connect()
-            self._driver = self._connection.connection.driver_connection
-            self._driver.execute(self._begin_text)
-            self._driver.execute(f"SAVEPOINT {_GUARD}")
-        except SQLAlchemyError as error:
-            original = getattr(error, "orig", None)
-            if isinstance(original, psycopg.Error):
-                raise translate(original, self._shown) from error
+            connection = self._engine.connect()
+        except DBAPIError as error:
+            raise (error.orig or error) from error
+        driver: Any = connection.connection.driver_connection
+        try:
+            driver.execute(self._begin_text)
+            driver.execute(f"SAVEPOINT {_GUARD}")
+        except BaseException:
+            connection.invalidate()
+            connection.close()
             raise
-        except psycopg.Error as error:
-            raise translate(error, self._shown) from error
+        self._connection, self._driver = connection, driver
         stop.call_when_set(self._on_stop)
 
     def enter(self) -> Session:

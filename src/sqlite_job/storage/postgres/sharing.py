@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
 
 import psycopg
@@ -60,12 +61,12 @@ class PostgresSharing(SQLStorage):
         return await sessions.present(session).run_sync(self.enqueue_within, jobs)  # type: ignore[no-any-return]
 
     def open_transaction(self, stop: Stop) -> OpenTransaction:
-        """Begin a job's transaction, on a connection of its own."""
+        """Begin a job's transaction, on a connection of its own; raises a DatabaseError."""
         from sqlite_job.storage.postgres.job_transaction import JobTransactionOnServer  # SQLAlchemy's ORM takes long
 
         self._open()
         opened = JobTransactionOnServer(self._connections.engine, self._committer.begin, self._record, self.location)
-        opened.begin(stop)
+        self._committer.keep_trying(partial(opened.begin, stop))
         return opened
 
     def _open(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import AbstractSet, Any, Callable, Collection, List, Mapping, Optional, Sequence, TypeVar
 
@@ -12,6 +13,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from sqlite_job.core.clock import SECOND, elapsed, pause
+from sqlite_job.core.errors import DatabaseError
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Outcome
@@ -27,7 +29,6 @@ from sqlite_job.storage.postgres.listening import Listener
 from sqlite_job.storage.postgres.preparing import is_ready, prepare
 from sqlite_job.storage.postgres.sharing import PostgresSharing
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
-from sqlite_job.storage.postgres.trouble import translate
 from sqlite_job.storage.postgres.unheard import UnheardExchanges
 from sqlite_job.storage.postgres.watching import NotifyWatcher
 from sqlite_job.storage.sql import job
@@ -83,7 +84,11 @@ class PostgresStorage(PostgresSharing):
     def clock_offset(self) -> int:
         """How many microseconds the server's clock is ahead of this machine's."""
         if self._clock.is_due():
-            self._open(force=True)
+            # A job that asks for the time cannot be told that the server is away; who writes then can.
+            if self._clock.is_known:
+                self._clock.put_off()
+            with suppress(DatabaseError):
+                self._open(force=True)
         return self._clock.offset
 
     def enqueue(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
@@ -147,10 +152,7 @@ class PostgresStorage(PostgresSharing):
             pass
 
     def _watcher(self, is_ours: Callable[[str], bool]) -> NotifyWatcher:
-        try:
-            return NotifyWatcher(self._listener.subscribe, is_ours)
-        except psycopg.Error as error:
-            raise translate(error, self.location) from error
+        return self._committer.keep_trying(lambda: NotifyWatcher(self._listener.subscribe, is_ours))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         self._open()
