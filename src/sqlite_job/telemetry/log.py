@@ -22,6 +22,7 @@ from sqlite_job.core.events import (
     SchedulesSynced,
     SlotsMissed,
     StorageFailed,
+    StorageRecovered,
     WorkerExpelled,
     WorkerFailed,
     WorkerStarted,
@@ -182,6 +183,10 @@ def _storage_failed(event: StorageFailed) -> None:
     logger.error("%s; trying again in %.1f s", event.error, event.retry_in)
 
 
+def _storage_recovered(event: StorageRecovered) -> None:
+    logger.warning("The database can be used again, after %.1f s", event.after)
+
+
 def _synced(event: SchedulesSynced) -> None:
     added, changed, removed, taken = event.synced
     for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
@@ -286,6 +291,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,
     StorageFailed: _storage_failed,
+    StorageRecovered: _storage_recovered,
     SchedulesSynced: _synced,
     SchedulesFired: _fired,
     SlotsMissed: _missed,
