@@ -68,7 +68,7 @@ class ChildProcess:
         return self._process.pid
 
     def start_job(self, job: Message) -> None:
-        """Give it a job; raises OSError when it is gone."""
+        """Give it a job, behind how far the clock is ahead of the system's; raises OSError when it is gone."""
         self.jobs_run += 1
         self._channel.send(job)
 
