@@ -32,7 +32,7 @@ format: $(DEV) ## mend what ruff can mend by itself
 bench: $(DEV) ## measure against a hand-written sqlite3 loop
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10")
+chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10 --database postgres")
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## remove what these commands have made
