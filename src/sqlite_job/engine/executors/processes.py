@@ -128,6 +128,9 @@ class ProcessExecutor:
 
     def _run(self, slot: _Slot, job: ClaimedJob) -> Outcome:
         started_at = self._clock.now()
+        if slot.child is not None and slot.child.has_ended():
+            slot.child.close()
+            slot.child = None  # it died of nothing that this job could be blamed for
         try:
             if slot.child is None:
                 slot.child = ChildProcess(self._hello, self._on_log, self._on_notes)
