@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 
-psycopg = pytest.importorskip("psycopg", reason="NOT RUN ON POSTGRESQL: no psycopg found")
-
-from sqlite_job import SQLiteJob, Worker, WorkerSettings  # noqa: E402
-from sqlite_job.core.stopping import Stop  # noqa: E402
-from sqlite_job.events import JobsRescued, StorageFailed, StorageRecovered, WorkerExpelled  # noqa: E402
-from sqlite_job.storage.opening import _make_storage, locate  # noqa: E402
-from sqlite_job.storage.postgres import clock, committing  # noqa: E402
-from sqlite_job.storage.postgres.committing import Doubt, InDoubtError  # noqa: E402
-from tests.acceptance.processes import DEADLINE, wait_until  # noqa: E402
-from tests.postgres.proxy import AFTER, BEFORE, UNNOTICED, Proxy  # noqa: E402
-from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle, wanted  # noqa: E402
+from sqlite_job import SQLiteJob, Worker, WorkerSettings
+from sqlite_job.core.stopping import Stop
+from sqlite_job.events import JobsRescued, StorageFailed, StorageRecovered, WorkerExpelled
+from sqlite_job.storage.opening import _make_storage, locate
+from sqlite_job.storage.postgres import clock, committing
+from sqlite_job.storage.postgres.committing import Doubt, InDoubtError
+from tests.acceptance.processes import DEADLINE, wait_until
+from tests.postgres.proxy import AFTER, BEFORE, UNNOTICED, Proxy
+from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle, wanted
 
 EACH_WAY = pytest.mark.parametrize("how", [BEFORE, AFTER, UNNOTICED])
 
