@@ -38,7 +38,7 @@ bench: $(DEV) ## measure against a hand-written sqlite3 loop
 compare: $(COMPARED) ## measure against other job queues (ARGS="--quick"), in an environment of their own
 	@$(PEERS)/bin/python -m benchmarks.compare $(ARGS)
 
-chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10")
+chaos: $(DEV) ## kill workers and producers at random, and check that nothing is lost (ARGS="--minutes 10 --database postgres")
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## remove what these commands have made

@@ -13,7 +13,7 @@ import threading
 from types import FrameType
 from typing import Any, Awaitable, Optional
 
-from sqlite_job.core.clock import Clock
+from sqlite_job.core.clock import Clock, ShiftedClock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome, Returned
 from sqlite_job.core.stopping import Stop, StopCause, StopRequested
@@ -25,7 +25,6 @@ from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.settings_address import Address, load_settings
-from sqlite_job.storage.opening import clock_of
 from sqlite_job.wiring import capturing_if_wanted, make_runner
 
 # Between two messages of notes: with the half second of the worker, what a job says is there within a second.
@@ -67,7 +66,9 @@ class _JobProcess:
     def __init__(self, channel: Channel, settings: WorkerSettings, hooks: Hooks, loop: _MainThreadLoop) -> None:
         self._channel = channel
         self._tasks = settings.registry.tasks
-        clock = clock_of(settings.location)
+        # Told by the worker with each job: a process asks no database for the time.
+        self._ahead = 0
+        clock = ShiftedClock(lambda: self._ahead)
         self._notes = _NotesToWorker(channel, clock)
         self._runner: Runner = make_runner(settings, hooks, clock, self._notes.notebook)
         self._loop = loop
@@ -81,8 +82,8 @@ class _JobProcess:
         with contextlib.suppress(EOFError, ConnectionError):
             self._channel.send(("ready",))
             while True:
-                job = ClaimedJob(*self._channel.receive())
-                outcome = self._run(job)
+                self._ahead, *fields = self._channel.receive()
+                outcome = self._run(ClaimedJob(*fields))
                 self._notes.send()  # before the outcome: the worker writes both in one transaction
                 self._channel.send(("done", *pack_outcome(outcome)))
         self._notes.close()

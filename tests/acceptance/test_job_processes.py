@@ -115,6 +115,24 @@ def test_the_worker_goes_on_when_a_job_process_is_killed_from_outside(place, job
     assert job.result(DEADLINE) == "released"
 
 
+def test_a_job_is_not_blamed_for_a_process_that_ended_before_it_came(tmp_path):
+    settings = Warm(str(tmp_path / "jobs.db"))
+    jobs = SQLiteJob("default", settings)
+    with Worker("default", settings).running_in_background():
+        first = jobs.enqueue(pid).result(DEADLINE)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: state_of(first) == "Z", "it does not end")
+        second = jobs.enqueue(pid)
+        assert second.result(DEADLINE) != first
+        assert second.info().deaths == 0
+    jobs.close()
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
 def test_settings_that_no_process_can_import_are_refused_with_the_mend(tmp_path):
     class Local(WorkerSettings):
         functions = [pid]

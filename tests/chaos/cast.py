@@ -8,21 +8,23 @@ import logging
 import os
 import random
 import signal
-import sqlite3
 import sys
 import time
 import traceback
-from typing import Callable, Iterator, List, Tuple
+from contextlib import contextmanager, suppress
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
-from sqlite_job import JobStatus, SQLiteJob, Worker, call
+from sqlite_job import DatabaseUnavailableError, Job, JobStatus, SQLiteJob, Worker, WorkerSettings, call
 from tests.chaos.history import Log
+from tests.chaos.places import named
+from tests.chaos.record import is_server
 from tests.chaos.tasks import Processes, Threads, log, record
 
 # Above so many waiting jobs producers rest: the run is about faults, and should drain soon after the last one.
 _MOST_WAITING = 400
 
 # One of these is drawn for each job; poison has its own clock.
-_KINDS = ("quick",) * 6 + ("slow",) * 5 + ("nap",) * 5 + ("flaky", "flaky", "dozy", "doomed")
+_KINDS = ("quick",) * 6 + ("slow",) * 5 + ("nap",) * 5 + ("flaky", "flaky", "dozy", "doomed", "lone", "lone")
 
 
 def fork(run: Callable[[], object], output: str) -> int:
@@ -50,105 +52,88 @@ def work(database: str, kind: str) -> None:
     """Be a worker until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     settings = {"threads": Threads, "processes": Processes}[kind]
-    worker = Worker("default", settings(database))
+    worker = Worker("default", settings(named(database)))
     worker.subscribe(record)
     worker.run()
 
 
 def produce(database: str, kind: str, stop: str) -> None:
     """Enqueue until a file is there, writing down each batch before and after."""
-    jobs = SQLiteJob("default", database=database, serializer="json")
-    names = (f"{os.getpid()}.{time.time_ns()}.{number}" for number in itertools.count())
+    # One does not know the settings: what it enqueues of a limited function, the first worker to claim it puts back.
+    producer = Producer(database, None if kind == "bulk" else Threads(named(database)))
     if random.random() < 0.25:
-        _enqueue_one(jobs, next(names), "poison")
+        producer.enqueue_one("poison")
     if kind == "async":
-        asyncio.run(_produce_async(jobs, names, stop))
+        asyncio.run(producer.enqueue_tens(stop))
         return
     for number in itertools.count():
         if os.path.exists(stop):
             break
         if number % 20 == 0:
-            _rest_while_full(jobs)
+            producer.rest_while_full()
         if kind == "bulk":
-            _enqueue_bulk(jobs, [(next(names), random.choice(_KINDS)) for _ in range(40)])
+            producer.enqueue_bulk()
             time.sleep(0.2)
         else:
-            _enqueue_one(jobs, next(names), random.choice(_KINDS))
+            producer.enqueue_one(random.choice(_KINDS))
             time.sleep(0.01)
-    jobs.close()
+    producer.close()
 
 
-def observe(database: str, stop: str) -> None:
-    """Look at the database and its files from outside; now and then be a long reader, or hold the write lock."""
-    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=30)
-    for number in itertools.count():
-        if os.path.exists(stop):
-            break
-        time.sleep(0.25)
-        _observe(connection, database)
-        if number % 40 == 20:  # a read transaction of two seconds
-            connection.execute("BEGIN")
-            _observe(connection, database)
-            time.sleep(2)
-            connection.execute("COMMIT")
-        if number % 60 == 50:  # a stranger's write lock of one second
-            log().fault("lock", os.getpid(), "stranger")
-            connection.execute("BEGIN IMMEDIATE")
-            time.sleep(1)
-            connection.execute("COMMIT")
-            log().fault("unlock", os.getpid(), "stranger")
-    connection.close()
+class Producer:
+    """Enqueues, each job under a name that nobody else has."""
 
+    def __init__(self, database: str, settings: Optional[WorkerSettings]) -> None:
+        options = {} if settings else {"database": named(database), "serializer": "json"}
+        self._jobs = SQLiteJob("default", settings, **options)
+        self._names = (f"{os.getpid()}.{time.time_ns()}.{number}" for number in itertools.count())
+        # A file does not go away, a server does: what was to be enqueued may be there then, or not.
+        self._outlasted = (DatabaseUnavailableError,) if is_server(database) else ()
 
-def _observe(connection: sqlite3.Connection, database: str) -> None:
-    found = connection.execute(
-        "SELECT id, status, claim_number, deaths, worker_id FROM sqlitejob_job WHERE status = 'running'"
-        " UNION ALL SELECT id, status, claim_number, deaths, worker_id FROM sqlitejob_job WHERE finished_at > ?",
-        [time.time_ns() // 1000 - 500_000],
-    ).fetchall()
-    log().write("observed", rows=found)
-    log().write("journal", size=_size(f"{database}-wal"))
+    def close(self) -> None:
+        self._jobs.close()
 
+    def enqueue_one(self, kind: str) -> None:
+        key = next(self._names)
+        with self._telling(key, [(key, kind)]) as made:
+            made.append(self._jobs.enqueue(kind, *_arguments(key, kind)))
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
+    def enqueue_bulk(self) -> None:
+        wanted = [(next(self._names), random.choice(_KINDS)) for _ in range(40)]
+        with self._telling(f"batch-{wanted[0][0]}", wanted) as made:
+            made.extend(self._jobs.enqueue_many([call(kind, *_arguments(key, kind)) for key, kind in wanted]))
 
+    async def enqueue_tens(self, stop: str) -> None:
+        while not os.path.exists(stop):  # noqa: ASYNC240 - a look takes a microsecond
+            await asyncio.get_running_loop().run_in_executor(None, self.rest_while_full)
+            await asyncio.gather(*(self._enqueue_async(random.choice(_KINDS)) for _ in range(10)))
+            await asyncio.sleep(0.1)
 
-def _enqueue_one(jobs: SQLiteJob, key: str, kind: str) -> None:
-    log().intend(key, [(key, kind)])
-    job = jobs.enqueue(kind, *_arguments(key, kind))
-    log().acknowledge(key, [(job.id, key)])
+    def rest_while_full(self) -> None:
+        with suppress(*self._outlasted):
+            while self._jobs.counts()[JobStatus.PENDING] > _MOST_WAITING:
+                time.sleep(0.1)
 
+    async def _enqueue_async(self, kind: str) -> None:
+        key = next(self._names)
+        with self._telling(key, [(key, kind)]) as made:
+            made.append(await self._jobs.aenqueue(kind, *_arguments(key, kind)))
 
-def _enqueue_bulk(jobs: SQLiteJob, wanted: List[Tuple[str, str]]) -> None:
-    batch = f"batch-{wanted[0][0]}"
-    log().intend(batch, wanted)
-    made = jobs.enqueue_many([call(kind, *_arguments(key, kind)) for key, kind in wanted])
-    log().acknowledge(batch, [(job.id, key) for job, (key, _) in zip(made, wanted)])
-
-
-async def _produce_async(jobs: SQLiteJob, names: Iterator[str], stop: str) -> None:
-    async def enqueue(key: str, kind: str) -> None:
-        log().intend(key, [(key, kind)])
-        job = await jobs.aenqueue(kind, *_arguments(key, kind))
-        log().acknowledge(key, [(job.id, key)])
-
-    while not os.path.exists(stop):  # noqa: ASYNC240 - a look takes a microsecond
-        await asyncio.get_running_loop().run_in_executor(None, _rest_while_full, jobs)
-        await asyncio.gather(*(enqueue(next(names), random.choice(_KINDS)) for _ in range(10)))
-        await asyncio.sleep(0.1)
+    @contextmanager
+    def _telling(self, batch: str, wanted: Sequence[Tuple[str, str]]) -> Iterator[List[Job]]:
+        """Write down what is about to be enqueued, and then what was made."""
+        made: List[Job] = []
+        log().intend(batch, wanted)
+        try:
+            yield made
+        except self._outlasted:
+            log().write("refused")
+        else:
+            log().acknowledge(batch, [(job.id, key) for job, (key, _) in zip(made, wanted)])
 
 
 def _arguments(key: str, kind: str) -> Tuple[object, ...]:
     return (key, random.uniform(0.005, 0.1)) if kind in {"slow", "nap"} else (key,)
-
-
-def _rest_while_full(jobs: SQLiteJob) -> None:
-    while jobs.counts()[JobStatus.PENDING] > _MOST_WAITING:
-        time.sleep(0.1)
 
 
 def reap(log_: Log, pid: int, role: str, *, wait: bool) -> bool:

@@ -1,20 +1,26 @@
 """Hold a database and the history of its jobs against the invariants: one pure function, `check`.
 
-The numbers are those of docs/explanation/proof.md. 6 (unique keys and group limits) has nothing to hold yet.
+The numbers are those of docs/explanation/proof.md. Of 6, groups of one are held here; unique keys and rates are not.
 """
 
 from __future__ import annotations
 
 import signal
 from collections import Counter, defaultdict
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from tests.chaos.history import History
 from tests.chaos.record import FINAL, STATUSES, Record, Row
-from tests.chaos.recovery import late_recoveries
+from tests.chaos.recovery import late_recoveries, outages
 
 _FINAL_OUTCOMES = {"Completed": "completed", "Failed": "failed", "Cancelled": "cancelled"}
-_GIVES_TRY_BACK = {"Returned", "Snoozed"}
+# A second passes from one look for dead workers to the next, and what was not there the second time is taken.
+_CUT_FOR = 2_500_000
+
+# What fails for want of a server has looked for one for three seconds.
+_AWAY_FOR = 1_000_000
+
+_GIVES_TRY_BACK = {"Returned", "Snoozed", "Limited"}
 
 
 class Violation(NamedTuple):
@@ -25,19 +31,25 @@ class Violation(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the run promised; `expected` says how the jobs of each function end."""
+    """What the run promised; `expected` says how the jobs of each function end.
+
+    Of the function `lone`, no two jobs of one group run at once; `group_of` tells the group by the key.
+    """
 
     expected: Mapping[str, str]
     max_tries: int
     max_deaths: int
     promise_seconds: float = 2.0
+    lease_seconds: float = 0.0
     journal_bytes: int = 160_000_000
     poison: str = "poison"
+    lone: str = "lone"
+    group_of: Callable[[str], str] = str
 
 
-def check(database_path: str, history: History, limits: Limits) -> List[Violation]:
+def check(database: str, history: History, limits: Limits) -> List[Violation]:
     """Return every violation of an invariant, none if all hold."""
-    evidence = Evidence(Record(database_path), history, limits)
+    evidence = Evidence(Record(database), history, limits)
     return [Violation(number, what) for number, rule in RULES for what in rule(evidence)]
 
 
@@ -64,6 +76,20 @@ class Evidence:
         if _GIVES_TRY_BACK.intersection(self.settled.get((job_id, claim), ())):
             return True
         return self.pid_of.get(self.holders.get((job_id, claim), -1)) in self.hurt
+
+    def was_unheard_of(self, pid: Optional[int], at: int) -> bool:
+        """Whether a process could not show then that it lived: its listening connection had just been cut.
+
+        Or it had ended while there was no server to be told of it.
+        """
+        cuts = [fault for fault in self.history.faults if (fault.kind, fault.role) == ("cut", "listener")]
+        if any(fault.pid == pid and 0 <= at - fault.at < _CUT_FOR for fault in cuts):
+            return True
+        return any(one.pid == pid and one.at <= at and self.was_away(one.at) for one in self.history.ended)
+
+    def was_away(self, at: int) -> bool:
+        """Whether there was no server then, or just before."""
+        return any(start <= at <= end + _AWAY_FOR for start, end in outages(self.history))
 
 
 Rule = Callable[[Evidence], Iterator[str]]
@@ -198,9 +224,29 @@ def _rows_go_forward(evidence: Evidence) -> Iterator[str]:
                 yield f"claim {seen.claim} of job {seen.id} was held by workers {holder} and {seen.worker_id}"
 
 
+def groups_of_one_run_alone(evidence: Evidence) -> Iterator[str]:
+    functions = {intent.key: intent.function for intent in evidence.history.intended}
+    started: Dict[Tuple[str, int], int] = {}
+    runs: Dict[str, List[Tuple[int, int, str, int]]] = defaultdict(list)
+    for one in evidence.history.effects:
+        # Who is killed, frozen or returned may run on, or end unseen: its place is given to the next.
+        if functions.get(one.key) != evidence.limits.lone or evidence.was_cut_off(one.id, one.claim):
+            continue
+        if one.kind == "start":
+            started[one.id, one.claim] = one.at
+        elif (one.id, one.claim) in started:
+            runs[evidence.limits.group_of(one.key)].append((started[one.id, one.claim], one.at, one.id, one.claim))
+    for group, spans in runs.items():
+        spans.sort()
+        for (_, end, job_id, claim), (start, _, other_id, other_claim) in zip(spans, spans[1:]):
+            if start < end:
+                yield f"of group {group!r} job {other_id} ({other_claim}) started while job {job_id} ({claim}) ran"
+
+
 def recovery_is_prompt(evidence: Evidence) -> Iterator[str]:
-    for late in late_recoveries(evidence.record, evidence.history, evidence.limits.promise_seconds):
-        yield f"jobs of worker {late.worker_id} (process {late.pid}) waited {late.seconds:.2f} s after its death"
+    limits = evidence.limits
+    for late in late_recoveries(evidence.record, evidence.history, limits.promise_seconds, limits.lease_seconds):
+        yield f"jobs of worker {late.worker_id} (process {late.pid}) waited {late.raw_seconds:.2f} s after its death"
 
 
 def files_stay_small(evidence: Evidence) -> Iterator[str]:
@@ -247,20 +293,30 @@ def _is_of_record(row: Row, claim: int) -> bool:
 
 
 def deaths_are_explained(evidence: Evidence) -> Iterator[str]:
-    """A job is only taken from a worker that was killed or frozen, or whose job process was."""
+    """A job is only taken from a worker that was killed, frozen or cut off, or whose job process was killed."""
     children: Dict[Tuple[str, int], int] = {
         (one.id, one.claim): one.pid for one in evidence.history.effects if one.kind == "start"
     }
     hurt_jobs = [fault for fault in evidence.history.faults if fault.kind == "kill" and fault.role == "job"]
     for row in evidence.record.rows:
         for failure in evidence.record.failures.get(row.seq, {}).values():
-            if not failure.is_death or evidence.pid_of.get(failure.worker_id) in evidence.hurt:
+            pid = evidence.pid_of.get(failure.worker_id)
+            if not failure.is_death or pid in evidence.hurt or evidence.was_unheard_of(pid, failure.finished_at):
                 continue
             if children.get((row.id, failure.claim)) in evidence.killed:
                 continue
             # A job process that was killed before its job had said anything.
             if not any(failure.started_at - 2_000_000 <= fault.at <= failure.finished_at for fault in hurt_jobs):
                 yield f"job {row.id} lost claim {failure.claim} ({failure.message}) though nobody was hurt"
+
+
+def lost_by_the_living(evidence: Evidence) -> Iterator[int]:
+    """Yield the worker of each job that was taken from one who was neither killed nor frozen, but cut off."""
+    for failures in evidence.record.failures.values():
+        for failure in failures.values():
+            pid = evidence.pid_of.get(failure.worker_id)
+            if failure.is_death and pid not in evidence.hurt and evidence.was_unheard_of(pid, failure.finished_at):
+                yield failure.worker_id
 
 
 def nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
@@ -270,6 +326,8 @@ def nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
     for ended in evidence.history.ended:
         # Asked to end before it was a worker, a process knows no better than to die of it.
         is_early = ended.code == -signal.SIGTERM and ended.pid in asked and ended.pid not in up
+        # Without a server there is nothing to be a worker of, it says so, and ends.
+        is_early = is_early or (ended.pid not in up and ended.role == "worker" and evidence.was_away(ended.at))
         if ended.code != 0 and ended.pid not in evidence.killed and not is_early:
             yield f"{ended.role} {ended.pid} ended by itself with code {ended.code}"
 
@@ -281,6 +339,7 @@ RULES: Tuple[Tuple[int, Rule], ...] = (
     (3, completion_is_single_and_final),
     (4, tries_add_up),
     (5, fences_hold),
+    (6, groups_of_one_run_alone),
     (7, recovery_is_prompt),
     (8, files_stay_small),
     (9, the_file_is_sound),

@@ -79,7 +79,10 @@ class Rescued(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Something done to a process: `kind` is "kill", "freeze", "thaw", "stop" (asked to end), "lock" or "unlock"."""
+    """Something done to a process: `kind` is "kill", "freeze", "thaw", "stop" (asked to end), "lock" or "unlock".
+
+    Or to a server: it is "down" or "up"; "cut" is one of a process's connections to it, `role` says which.
+    """
 
     kind: str
     pid: int
@@ -122,6 +125,7 @@ class History:
         self.observed: List[Observed] = []
         self.ended: List[Ended] = []
         self.journal_sizes: List[int] = []
+        self.refused = 0
         self.left_behind: List[str] = []
         self.began_at = 0
         self.calm_at = 0
@@ -179,6 +183,9 @@ class History:
 
     def _take_journal(self, at: int, pid: int, size: int) -> None:
         self.journal_sizes.append(size)
+
+    def _take_refused(self, at: int, pid: int) -> None:
+        self.refused += 1
 
     def _take_left(self, at: int, pid: int, what_is_left: List[str]) -> None:
         self.left_behind += what_is_left

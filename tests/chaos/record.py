@@ -1,10 +1,11 @@
-"""What the database says in the end, read with plain sqlite3."""
+"""What the database says in the end, read with a plain driver: sqlite3 or psycopg."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Dict, List, NamedTuple, Optional, Set
+from contextlib import closing
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 FINAL = {"completed", "failed", "cancelled"}
 STATUSES = FINAL | {"pending", "scheduled", "blocked", "running"}
@@ -43,10 +44,9 @@ class Death(NamedTuple):
 class Record:
     """All rows of a database."""
 
-    def __init__(self, path: str) -> None:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            self.integrity: str = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    def __init__(self, database: str) -> None:
+        with closing(connect_to(database)) as connection:
+            self.integrity = _integrity_of_server(connection) if is_server(database) else _integrity_of_file(connection)
             self.rows: List[Row] = [
                 Row(*fields, _key(args))
                 for *fields, args in connection.execute(
@@ -62,13 +62,46 @@ class Record:
             ):
                 death = Death(*fields)
                 self.failures.setdefault(seq, {})[death.claim] = death
-        finally:
-            connection.close()
         self.by_id = {row.id: row for row in self.rows}
 
     def failure(self, job_id: str, claim: int) -> Optional[Death]:
         row = self.by_id.get(job_id)
         return None if row is None else self.failures.get(row.seq, {}).get(claim)
+
+
+def is_server(database: str) -> bool:
+    """Whether it is the URL of a server, and not the path of a file."""
+    return "://" in database
+
+
+def connect_to(database: str) -> Any:
+    """Return a plain connection without transactions of its own accord: to a file one that only reads."""
+    if not is_server(database):
+        return sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
+    import psycopg  # not needed where there is no server
+
+    return psycopg.connect(database.replace("+psycopg", ""), autocommit=True, application_name="chaos itself")
+
+
+def _integrity_of_file(connection: Any) -> str:
+    return connection.execute("PRAGMA integrity_check").fetchone()[0]
+
+
+def _integrity_of_server(connection: Any) -> str:
+    """Hold each index of ours against its table: what is in one and not in the other, what is out of order."""
+    connection.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+    try:
+        connection.execute(_CHECK_INDEXES)
+    except Exception as error:
+        return str(error)
+    return "ok"
+
+
+_CHECK_INDEXES = r"""
+SELECT bt_index_check(pg_index.indexrelid, heapallindexed => true) FROM pg_index
+JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam AND amname = 'btree'
+WHERE indrelid IN (SELECT oid FROM pg_class WHERE relname LIKE 'sqlitejob\_%')
+"""
 
 
 def _key(args: Optional[bytes]) -> Optional[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import time
 from functools import partial
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from tests.chaos.cast import fork, observe, produce, reap, send, work
+from tests.chaos.cast import fork, produce, reap, send, work
 from tests.chaos.history import Log
+from tests.chaos.observer import observe
+from tests.chaos.places import PLACES
 from tests.chaos.tasks import FOLDER_VARIABLE
 
 _DRAIN_SECONDS = 120
@@ -40,27 +41,28 @@ class Member(NamedTuple):
 
 
 class Chaos:
-    """One run in one folder; single-threaded and without a connection, so that it may fork."""
+    """One run in one folder; single-threaded and without a connection that it keeps, so that it may fork."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, database: str = "sqlite") -> None:
         self.folder = folder
-        self.database = os.path.join(folder, "jobs.db")
         self.history = os.path.join(folder, "history")
         self._output = os.path.join(folder, "output")
         self._stop = os.path.join(folder, "stop")
-        os.environ[FOLDER_VARIABLE] = folder
         self._log = Log(self.history)
+        self.place = PLACES[database](folder, self._log)
         self._cast: Dict[str, Member] = {}
         self._frozen: Dict[int, float] = {}
 
     def run(self, seconds: float) -> None:
-        """Hurt for so many seconds, drain, end everything; what happened is in the history."""
+        """Hurt for so many seconds, drain, end everything; what happened is in the history, the place is left open."""
+        self.place.open()
+        os.environ[FOLDER_VARIABLE] = self.folder  # from now on a process that has it belongs to the cast
         self._mark("began")
         try:
             for name in _CAST:
                 self._start(name)
-            wait_for(lambda: os.path.exists(self.database) and self._can_count(), "the database does not come", 30)
-            observer = Member("observer", fork(partial(observe, self.database, self._stop), self._output))
+            wait_for(self.place.is_ready, "the database does not come", 30)
+            observer = Member("observer", fork(partial(observe, self.place.database, self._stop), self._output))
             self._hurt_until(time.monotonic() + seconds)
             self._calm()
             self._drain()
@@ -70,20 +72,21 @@ class Chaos:
             self._sweep()
 
     def _start(self, name: str) -> None:
-        play = partial(_CAST[name], self.database)
+        play = partial(_CAST[name], self.place.database)
         if name.startswith("producer"):
             play = partial(play, stop=self._stop)
         self._cast[name] = Member(name, fork(play, self._output))
 
     def _hurt_until(self, deadline: float) -> None:
         while time.monotonic() < deadline:
-            time.sleep(random.uniform(0.1, 0.4))
+            time.sleep(random.uniform(*self.place.pauses))
             self._thaw_due()
             self._replace_ended()
             random.choices(
                 [self._kill_worker, self._kill_producer, self._kill_job, self._freeze, self._ask_to_end],
                 [40, 22, 18, 12, 8],
             )[0]()
+            self.place.hurt()
             self._replace_ended()
 
     def _kill_worker(self) -> None:
@@ -149,7 +152,7 @@ class Chaos:
 
     def _drain(self) -> None:
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while self._unfinished() and time.monotonic() < deadline:
+        while self.place.unfinished() and time.monotonic() < deadline:
             self._replace_ended()
             time.sleep(0.05)
         self._mark("drained")
@@ -165,7 +168,8 @@ class Chaos:
             waiting = [one for one in waiting if not reap(self._log, one.pid, one.role, wait=False)]
             time.sleep(0.02)
         time.sleep(0.2)  # the kernel's own word to orphans
-        self._log.write("left", what_is_left=[f"{pid}: {what}" for pid, what in self._processes()])
+        left = [f"{pid}: {what}" for pid, what in self._processes()] + self.place.left()
+        self._log.write("left", what_is_left=left)
 
     def _sweep(self) -> None:
         for pid, _ in self._processes():
@@ -175,26 +179,13 @@ class Chaos:
     def _processes(self) -> List[Tuple[int, str]]:
         """Return whoever has this run's folder in its environment, or was forked from this process."""
         mark = f"{FOLDER_VARIABLE}={self.folder}".encode()
+        others = {os.getpid(), *self.place.keepers}
         found = [
             pid
             for pid in pids()
-            if pid != os.getpid() and (mark in _read(pid, "environ") or _parent(pid) == os.getpid())
+            if pid not in others and (mark in _read(pid, "environ") or _parent(pid) == os.getpid())
         ]
         return [(pid, _read(pid, "cmdline").replace(b"\0", b" ").decode()[:200]) for pid in found]
-
-    def _can_count(self) -> bool:
-        try:
-            self._unfinished()
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-    def _unfinished(self) -> int:
-        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)
-        try:
-            return connection.execute("SELECT count(*) FROM sqlitejob_job WHERE finished_at IS NULL").fetchone()[0]
-        finally:
-            connection.close()
 
     def _mark(self, name: str) -> None:
         self._log.write("mark", name=name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import random
 import signal
 import time
 
-from sqlite_job import Backoff, Snooze, WorkerSettings, current_job
+from sqlite_job import Backoff, Limit, Snooze, WorkerSettings, current_job, task
 from sqlite_job.core.events import (
     JobsClaimed,
     JobsRescued,
@@ -28,6 +29,7 @@ EXPECTED = {
     "nap": "completed",
     "flaky": "completed",
     "dozy": "completed",
+    "lone": "completed",
     "doomed": "failed",
     "poison": "failed",
 }
@@ -85,6 +87,18 @@ def dozy(key):
     return key
 
 
+def group_of(key):
+    """Tell which of two groups a job is of: no two of one may run at once."""
+    return "odd" if int(key.rpartition(".")[2]) % 2 else "even"
+
+
+def lone(key):
+    note("start", key)
+    time.sleep(random.uniform(0.0, 0.01))
+    note("end", key)
+    return key
+
+
 def doomed(key):
     note("start", key)
     raise ValueError("never")
@@ -97,14 +111,14 @@ def poison(key):
 
 
 class Threads(WorkerSettings):
-    functions = [quick, slow, nap, flaky, dozy, doomed, poison]
+    functions = [quick, slow, nap, flaky, dozy, doomed, poison, task(lone, concurrency=Limit(1, key=group_of))]
     serializer = "json"
     max_tries = MAX_TRIES
     backoff = Backoff(first=0.05, max=0.2)
     lease = 3
     max_jobs = 6
     # So many deaths by our own hand no innocent job has; poison has them within seconds.
-    max_deaths = 8
+    max_deaths = 10
     shutdown_timeout = 2
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sqlite_job.core.outcomes import Completed, Died, Failed, FailureReport, Retried
 from sqlite_job.storage.sqlite import SqliteStorage
-from tests.chaos.checker import RULES, Limits, check
+from tests.chaos.checker import RULES, Evidence, Limits, check, lost_by_the_living
 from tests.chaos.history import (
     Acknowledged,
     Claim,
@@ -27,12 +27,13 @@ from tests.chaos.history import (
     Stale,
     WorkerUp,
 )
+from tests.chaos.record import Record
 from tests.storage.making import LEASE, NOW, new_job
 from tests.storage.making import claim as claim_jobs
 
 SECOND = 1_000_000
 EXPECTED = {"quick": "completed", "flaky": "completed", "doomed": "failed", "poison": "failed"}
-LIMITS = Limits(EXPECTED, max_tries=2, max_deaths=2, promise_seconds=2, journal_bytes=1000)
+LIMITS = Limits(EXPECTED, max_tries=2, max_deaths=2, promise_seconds=2, journal_bytes=1000, group_of=len)
 
 FIRST, SECOND_WORKER, THIRD = 11, 12, 13  # processes of the workers 1, 2 and 3
 
@@ -215,6 +216,7 @@ BAD = {
     "a claim number goes back": (5, lambda run: run.history.observed.append(Observed("c", "running", 1, 1, 2))),
     "a claim is held by two workers": (5, lambda run: run.history.observed.append(Observed("b", "running", 2, 0, 3))),
     "a claim was forgotten by the record": (5, lambda run: run.history.claims.append(Claim("d", 2, 1, NOW))),
+    "two jobs of a group run at once": (6, lambda run: run_lone(run, NOW, NOW + 1, NOW + 2, NOW + 3)),
     "jobs of a dead worker wait though others live": (
         7,
         lambda run: run.sql(f"UPDATE sqlitejob_failure SET finished_at = {NOW + 13 * SECOND} WHERE seq = 3"),
@@ -245,6 +247,16 @@ BAD = {
     "a process is left behind": (12, lambda run: run.history.left_behind.append("77: python")),
     "a worker ends by itself": (12, lambda run: run.history.ended.append(Ended(THIRD, "worker", 1, NOW))),
 }
+
+
+def run_lone(run, *times):
+    """Let two jobs of one group start and end at these times, in the order first, second, first, second."""
+    for job_id, start, end in (("x", times[0], times[2]), ("y", times[1], times[3])):
+        run.history.intended.append(Intent(job_id, "lone", job_id))
+        run.history.effects += [
+            Effect("start", job_id, job_id, 1, 99, start),
+            Effect("end", job_id, job_id, 1, 99, end),
+        ]
 
 
 def damage(path):
@@ -279,6 +291,77 @@ def test_nobody_is_late_while_a_process_is_frozen_or_the_database_locked(run, ki
 def test_a_worker_that_is_not_up_is_not_late(run):
     run.sql(f"UPDATE sqlitejob_failure SET finished_at = {NOW + 13 * SECOND} WHERE seq = 3")
     run.history.workers[:] = [WorkerUp(one.worker_id, one.pid, NOW + 12 * SECOND) for one in run.history.workers]
+
+    assert run.check() == []
+
+
+def test_jobs_of_a_group_may_follow_each_other_and_overlap_one_that_was_cut_off(run):
+    run_lone(run, NOW, NOW + 2, NOW + 1, NOW + 3)
+    assert 6 not in {violation.invariant for violation in run.check()}
+    run_lone(run, NOW, NOW + 1, NOW + 2, NOW + 3)
+    run.history.claims += [Claim(job_id, 1, 2, NOW) for job_id in ("x", "y")]
+
+    assert 6 not in {violation.invariant for violation in run.check()}
+
+
+LATE = f"UPDATE sqlitejob_failure SET finished_at = {NOW + 13 * SECOND} WHERE seq = 3"
+
+
+def test_nobody_is_late_while_there_is_no_server(run):
+    run.sql(LATE)
+    run.history.faults += [Fault("down", 1, "fast", NOW + 10 * SECOND), Fault("up", 1, "fast", NOW + 12 * SECOND)]
+
+    assert run.check() == []
+
+
+def cut_all_listeners(run):
+    run.history.faults += [Fault("cut", pid, "listener", NOW + 10 * SECOND) for pid in (FIRST, THIRD)]
+
+
+def test_who_may_have_lost_its_own_lock_goes_by_the_lease_of_others(run):
+    run.sql(LATE)
+    cut_all_listeners(run)
+
+    assert run.check() == []
+
+
+def test_a_lease_has_its_time_too(run):
+    run.sql(f"UPDATE sqlitejob_failure SET finished_at = {NOW + 14 * SECOND} WHERE seq = 3")
+    cut_all_listeners(run)
+
+    assert [violation.invariant for violation in run.check()] == [7]
+
+
+def test_locks_count_for_a_watcher_that_nobody_cut(run):
+    run.sql(LATE)
+    run.history.faults.append(Fault("cut", FIRST, "listener", NOW + 10 * SECOND))
+
+    assert [violation.invariant for violation in run.check()] == [7]
+
+
+def test_a_worker_whose_listening_connection_was_cut_just_before_may_lose_its_jobs(run):
+    forget(run.history.faults, pid=SECOND_WORKER)
+    forget(run.history.ended, pid=SECOND_WORKER)
+    assert [violation.invariant for violation in run.check()] == [11]
+    run.history.faults.append(Fault("cut", SECOND_WORKER, "listener", NOW + 10 * SECOND))
+
+    assert run.check() == []
+    assert list(lost_by_the_living(Evidence(Record(run.path), run.history, LIMITS))) == [2]
+
+
+@pytest.mark.parametrize(("role", "at"), [("session", NOW + 10 * SECOND), ("listener", NOW + 5 * SECOND)])
+def test_another_cut_or_one_long_ago_explains_nothing(run, role, at):
+    forget(run.history.faults, pid=SECOND_WORKER)
+    forget(run.history.ended, pid=SECOND_WORKER)
+    run.history.faults.append(Fault("cut", SECOND_WORKER, role, at))
+
+    assert [violation.invariant for violation in run.check()] == [11]
+
+
+def test_a_process_that_never_was_a_worker_may_end_for_want_of_a_server(run):
+    run.history.ended.append(Ended(99, "worker", 1, NOW + 4 * SECOND))
+    assert [violation.invariant for violation in run.check()] == [12]
+    run.history.faults += [Fault("down", 1, "fast", NOW + SECOND), Fault("up", 1, "fast", NOW + 5 * SECOND)]
 
     assert run.check() == []
 

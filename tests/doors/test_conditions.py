@@ -22,7 +22,10 @@ from sqlite_job import (
     call,
     task,
 )
-from tests.doors.making import DEADLINE, drain, nothing, run_all, settings_of
+from sqlite_job.events import JobsSettled, Limited
+from sqlite_job.storage.interface import Wanted
+from sqlite_job.storage.opening import locate, open_storage
+from tests.doors.making import DEADLINE, drain, nothing, run_all, settings_of, wait_until
 
 
 def times(customer, *, also=None):
@@ -250,6 +253,23 @@ def test_a_key_of_none_is_no_limit(database):
     run_all(settings, *jobs.enqueue_many([call("work", number) for number in range(4)]))
 
     assert counter.most == 4
+
+
+def test_a_job_that_does_not_know_of_its_limit_is_put_back_also_when_its_worker_has_died(database, caplog):
+    unknowing = SQLiteJob("default", database=database)
+    unknowing.enqueue("times", "a")
+    storage = open_storage(locate(database), "full")
+    dead = storage.register_worker(("default",), 0, 1)
+    assert len(storage.exchange(dead, [], Wanted(("default",), ("times",), 1), 2).claimed) == 1
+    assert len(storage.rescue(2, 3)) == 1
+    _, settings = jobs_of(database, task(times, concurrency=Limit(1)))
+    worker, outcomes = Worker("default", settings), []
+    worker.subscribe(lambda event: outcomes.extend(type(outcome) for _, outcome in event.settled), JobsSettled)
+    with worker.running_in_background():
+        wait_until(lambda: outcomes)
+
+    assert outcomes[0] is Limited
+    assert "A subscriber failed" not in caplog.text
 
 
 def test_a_group_is_a_sequence(database):

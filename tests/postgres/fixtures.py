@@ -18,7 +18,7 @@ from typing import Iterator, Union
 import pytest
 
 from tests.postgres.sharing import ServerOfTheController, ServerOfTheRun
-from tools.postgres_server import PostgresAddress, PostgresServer, PostgresUnavailable, how_to_get
+from tools.postgres_server import PostgresAddress, PostgresServer, PostgresUnavailable, find_binaries, how_to_get
 
 REQUIRED_VARIABLE = "SQLITE_JOB_REQUIRE_POSTGRES"
 ADDRESS = "sqlite_job_postgres_address"
@@ -101,6 +101,15 @@ def own_postgres_server() -> Iterator[PostgresServer]:
 def need_psycopg() -> None:
     if importlib.util.find_spec("psycopg") is None:
         do_without(f"no psycopg found. {how_to_get()}")
+
+
+def need_server() -> None:
+    """Go on only where a server of one's own can be started."""
+    need_psycopg()
+    try:
+        find_binaries()
+    except PostgresUnavailable as error:
+        do_without(str(error))
 
 
 def do_without(reason: str) -> None:

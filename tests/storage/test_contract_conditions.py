@@ -7,7 +7,7 @@ import pytest
 from sqlite_job.core.clock import SECOND
 from sqlite_job.core.errors import DuplicateJobError
 from sqlite_job.core.jobs import Conditions
-from sqlite_job.core.outcomes import FailureReport, Retried, Returned, Snoozed
+from sqlite_job.core.outcomes import FailureReport, Limited, Retried, Returned, Snoozed
 from sqlite_job.core.states import JobStatus
 from tests.storage.making import LEASE, NOW, claim, completed, failed, new_job, settle, wanted
 
@@ -37,6 +37,24 @@ def status(storage, job_id):
 
 def retried(job, delay=0):
     return Retried(NOW, NOW, job.seq, job.claim_number, REPORT, NOW + delay)
+
+
+# ---- jobs that do not know of their function's limit
+
+
+def test_a_job_of_a_limited_function_without_a_limit_is_told_apart_also_after_its_worker_died(storage):
+    storage.enqueue([new_job("a")])
+    (job,) = claim(storage, worker_id=2)
+    storage.unregister_worker(2)
+    storage.rescue(NOW, 3)
+
+    found = storage.exchange(1, [], wanted()._replace(limited=("add",)), NOW)
+    assert (ids(found.unlimited), found.suspect, found.claimed) == (["a"], found.unlimited[0], [])
+    conditions = Conditions(group_key="g", group_limit=1)
+    assert settle(storage, Limited(job.seq, found.suspect.claim_number, conditions)) == []
+
+    found = storage.exchange(1, [], wanted()._replace(limited=("add",)), NOW)
+    assert (found.suspect.id, ids(found.unlimited)) == ("a", [])
 
 
 # ---- expiry

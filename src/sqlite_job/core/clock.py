@@ -43,6 +43,15 @@ class ShiftedClock:
         """Return microseconds since 1970, UTC."""
         return time.time_ns() // 1000 + self._offset() if stand_in is None else stand_in()
 
+    def ahead(self) -> int:
+        """Return how many microseconds it is ahead of the operating system's."""
+        return self._offset()
+
+
+def ahead_of_system(clock: Clock) -> int:
+    """Return how many microseconds a clock is ahead of the operating system's."""
+    return clock.ahead() if isinstance(clock, ShiftedClock) else 0
+
 
 def elapsed() -> float:
     """Return seconds of a clock that never jumps; only differences mean anything."""

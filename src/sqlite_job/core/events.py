@@ -102,6 +102,12 @@ class StorageFailed(NamedTuple):
     retry_in: float
 
 
+class StorageRecovered(NamedTuple):
+    """The database can be used again, `after` so many seconds from the first failure."""
+
+    after: float
+
+
 class SchedulesSynced(NamedTuple):
     """The schedules of a worker's settings became what the settings list."""
 
@@ -144,6 +150,7 @@ Event = Union[
     OutcomesStale,
     FunctionUnknown,
     StorageFailed,
+    StorageRecovered,
     SchedulesSynced,
     SchedulesFired,
     SlotsMissed,

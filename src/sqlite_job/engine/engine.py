@@ -6,12 +6,7 @@ from types import MappingProxyType
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
-from sqlite_job.core.errors import (
-    DatabaseBusyError,
-    DatabaseError,
-    DatabaseUnavailableError,
-    DatabaseUnusableError,
-)
+from sqlite_job.core.errors import DatabaseError
 from sqlite_job.core.events import (
     Events,
     JobsClaimed,
@@ -30,6 +25,7 @@ from sqlite_job.engine.batch_rooms import BatchRooms
 from sqlite_job.engine.executors import Executor
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.notebook import Notebook
+from sqlite_job.engine.outage import Outage, is_passing
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.unknown_functions import UnknownFunctions
@@ -41,8 +37,8 @@ _LONGEST_AHEAD_SECONDS = 0.25
 # How long interrupted jobs have to end at shutdown: their executors kill or leave them after the grace.
 _INTERRUPT_SECONDS = GRACE_SECONDS + 0.5
 
-_RETRY_FIRST = 0.1
-_RETRY_LAST = 5.0
+# At shutdown, where each second counts.
+_RETRY_SECONDS = 0.1
 
 
 def _ignore(_next_slot_at: Optional[int]) -> None:
@@ -108,7 +104,7 @@ class Engine:
         self._last_notes: List[JobNotes] = []
         self._unknown = UnknownFunctions(storage, options.queues, options.functions, events)
         self._next_run_at: Optional[int] = None
-        self._retry_in = _RETRY_FIRST
+        self._outage = Outage(events)
         self._last_outcome = elapsed()
         self._stops = 0
         self.jobs_run = 0
@@ -172,12 +168,13 @@ class Engine:
         exchange = self._storage.exchange(self._registration.worker_id, outcomes, wanted, now, self._last_notes)
         # Only now: had the exchange failed, they would be settled by a later one.
         self._unsettled, self._last_notes = [], []
+        self._outage.end()
         self._account_settled(outcomes, exchange.stale)
         if exchange.is_expelled:
             self._registration.start_anew()
             self.forget_held()
         if exchange.unlimited:
-            self._limit(exchange)
+            exchange = self._limit(exchange)
         self._start(exchange.claimed)
         self._start_suspect(exchange.suspect)
         if wanted and exchange.paused != self._paused:
@@ -206,13 +203,8 @@ class Engine:
             if not did:
                 self._unknown.look()
         except DatabaseError as error:
-            if not _is_passing(error):
-                raise
-            self._events.emit(StorageFailed(error, self._retry_in))
-            self._watcher.wait(self._retry_in, ignore_commits=True)
-            self._retry_in = min(self._retry_in * 2, _RETRY_LAST)
+            self._watcher.wait(self._outage.meet(error), ignore_commits=True)
             return not self._stops
-        self._retry_in = _RETRY_FIRST
         return did
 
     def _wanted(self) -> Optional[Wanted]:
@@ -241,6 +233,7 @@ class Engine:
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
         peek = self._storage.peek(wanted, now)
+        self._outage.end()
         self._next_run_at = peek.next_run_at
         self._expect_slot(peek.next_slot_at)
         return peek.is_ready
@@ -274,15 +267,18 @@ class Engine:
         self._events.emit(JobsClaimed(claimed))
         self._executor.submit(claimed)
 
-    def _limit(self, exchange: Exchange) -> None:
+    def _limit(self, exchange: Exchange) -> Exchange:
         """Put jobs back that should have waited for others: their producer did not know the settings."""
         for job in exchange.unlimited:
             conditions = self._limits_of(job)
-            if conditions is None:
-                exchange.claimed.append(job)
-            else:
+            if conditions is not None:
                 self._held[job.seq] = job
                 self._unsettled.append(Limited(job.seq, job.claim_number, conditions))
+                if job is exchange.suspect:
+                    exchange = exchange._replace(suspect=None)
+            elif job is not exchange.suspect:
+                exchange.claimed.append(job)
+        return exchange
 
     def _start_suspect(self, suspect: Optional[ClaimedJob]) -> None:
         """Run a job whose worker died alone, one at a time: if it kills again, no other job dies with it."""
@@ -370,11 +366,11 @@ class Engine:
             self._housekeeping.tick()  # the lease must last until the last job has ended
             self.turn()
         except DatabaseError as error:
-            if not _is_passing(error):
+            if not is_passing(error):
                 raise
             # The jobs stay recorded as running by this worker, which is about to end: they will be rescued.
             self._events.emit(StorageFailed(error, 0))
-            self._watcher.wait(_RETRY_FIRST, ignore_commits=True)
+            self._watcher.wait(_RETRY_SECONDS, ignore_commits=True)
 
     def _give_up(self, error: DatabaseError) -> None:
         """End without another word to the database: it is damaged, or not the one that the jobs came from.
@@ -387,10 +383,3 @@ class Engine:
             executor.take_back()
             executor.interrupt()
         self._events.emit(WorkerFailed(self._registration.worker_id, error, len(self._held)))
-
-
-def _is_passing(error: DatabaseError) -> bool:
-    """Whether trying again may help: somebody holds a lock, a disk is full."""
-    return isinstance(error, (DatabaseBusyError, DatabaseUnavailableError)) and not isinstance(
-        error, DatabaseUnusableError
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Sequence
 
 from sqlite_job.core.clock import SECOND, Clock
-from sqlite_job.core.events import Events, WorkerExpelled
+from sqlite_job.core.errors import DatabaseError
+from sqlite_job.core.events import Events, StorageFailed, WorkerExpelled
+from sqlite_job.engine.outage import is_passing
 from sqlite_job.storage.interface import Storage
 
 
@@ -38,9 +40,16 @@ class Registration:
         self._events.emit(WorkerExpelled(old_id, self.worker_id))
 
     def end(self) -> None:
-        """Forget the worker, unless it was abandoned."""
-        if not self._is_abandoned:
+        """Forget the worker, unless it was abandoned; while the database is away, its row is left to be found."""
+        if self._is_abandoned:
+            return
+        try:
             self._storage.unregister_worker(self.worker_id)
+        except DatabaseError as error:
+            self.abandon()
+            if not is_passing(error):
+                raise
+            self._events.emit(StorageFailed(error, 0))
 
     def abandon(self) -> None:
         """Show that the worker has ended without writing: the database is damaged, or another one by now."""

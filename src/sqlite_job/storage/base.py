@@ -270,19 +270,30 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         rated.settle()
         if limited:
             limited.record()
-        unlimited = self._take_unlimited(transaction, claimed, wanted.limited) if wanted.limited and claimed else ()
+        unlimited: List[ClaimedJob] = []
+        if wanted.limited:
+            unlimited = self._without_limits(transaction, [suspect_job] if suspect_job else [], wanted.limited)
+            unlimited += self._take_unlimited(transaction, claimed, wanted.limited)
         return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
 
     def _take_unlimited(
         self, transaction: Transaction, claimed: List[ClaimedJob], limited: Sequence[str]
     ) -> List[ClaimedJob]:
         """Take those out of `claimed` that have no limit, although their function has one."""
-        seqs = self._array([job.seq for job in claimed if job.function in limited])
-        unlimited = {seq for (seq,) in transaction.rows(group.WITHOUT_LIMITS, seqs)}
-        taken = [job for job in claimed if job.seq in unlimited]
+        taken = self._without_limits(transaction, claimed, limited)
         if taken:
-            claimed[:] = [job for job in claimed if job.seq not in unlimited]
+            seqs = {job.seq for job in taken}
+            claimed[:] = [job for job in claimed if job.seq not in seqs]
         return taken
+
+    def _without_limits(
+        self, transaction: Transaction, jobs: Sequence[ClaimedJob], limited: Sequence[str]
+    ) -> List[ClaimedJob]:
+        seqs = [job.seq for job in jobs if job.function in limited]
+        if not seqs:
+            return []
+        found = {seq for (seq,) in transaction.rows(group.WITHOUT_LIMITS, self._array(seqs))}
+        return [job for job in jobs if job.seq in found]
 
     def _promote(self, transaction: Transaction, now: int) -> List[int]:
         """Promote what is due, and return those that have limits."""

@@ -62,8 +62,8 @@ class Exchange(NamedTuple):
     """What one turn brought: the claimed jobs in the order to run them, and the outcomes that changed nothing.
 
     `suspect` is a claimed job, too: one to be run alone. And so are those in `unlimited`: their functions have a limit
-    that they do not know of. `is_expelled`: the worker is not registered any more, so that nothing was claimed.
-    `paused`: the wanted queues from which nobody claims now.
+    that they do not know of; the suspect may be one of them. `is_expelled`: the worker is not registered any more, so
+    that nothing was claimed. `paused`: the wanted queues from which nobody claims now.
     """
 
     claimed: List[ClaimedJob]

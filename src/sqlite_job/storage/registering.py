@@ -26,17 +26,24 @@ class WorkerVerbs(Transacting):
     def register_worker(self, queues: Sequence[str], now: int, lease: int) -> int:
         """Record a worker of this process."""
         facts = (socket.gethostname(), os.getpid(), json.dumps(list(queues)), now, now + lease, self._liveness_kind)
+        shown: List[int] = []
 
         def register(transaction: Transaction) -> int:
+            self._show_all_ended(shown)  # of an earlier run of this, which came to nothing
             while True:
                 worker_id = int(transaction.rows(worker.REGISTER, *facts)[0][0])
                 # Before the commit: nobody may see the row and find the lock free.
                 if self._show_alive(worker_id):
+                    shown.append(worker_id)
                     return worker_id
                 # A worker of the database that was here before this one still has that number.
                 transaction.run(worker.UNREGISTER, worker_id)
 
-        return self._write(register)
+        try:
+            return self._write(register)
+        except BaseException:
+            self._show_all_ended(shown)
+            raise
 
     def heartbeat(self, worker_id: int, now: int, lease: int) -> bool:
         """Renew the lease."""
@@ -73,6 +80,10 @@ class WorkerVerbs(Transacting):
     def _show_ended(self, worker_id: int) -> None:
         """Undo `_show_alive`."""
         raise NotImplementedError
+
+    def _show_all_ended(self, worker_ids: List[int]) -> None:
+        while worker_ids:
+            self._show_ended(worker_ids.pop())
 
     def _ended(self, worker_ids: Collection[int]) -> AbstractSet[int]:
         """Return those of these workers whose processes have surely ended."""

@@ -75,9 +75,13 @@ def _cancel(transaction: Transaction, _worker_id: int, ended: Cancelled) -> bool
 def _return(transaction: Transaction, _worker_id: int, returned: Returned) -> bool:
     if not transaction.run(job.RETURN, *returned):
         return False
-    if transaction.rows(suspect.WAS_SUSPECT, returned.seq):
-        transaction.insert(suspect.ADD, [(returned.seq,)])
+    _suspect_again(transaction, returned.seq)
     return True
+
+
+def _suspect_again(transaction: Transaction, seq: int) -> None:
+    if transaction.rows(suspect.WAS_SUSPECT, seq):
+        transaction.insert(suspect.ADD, [(seq,)])
 
 
 def _die(transaction: Transaction, worker_id: int, died: Died) -> bool:
@@ -99,6 +103,7 @@ def _limit(transaction: Transaction, _worker_id: int, limited: Limited) -> bool:
     limits = (conditions.group_key, conditions.group_limit, conditions.rate_key)
     if not transaction.run(group.LIMIT, *limits, limited.seq, limited.claim_number):
         return False
+    _suspect_again(transaction, limited.seq)
     note_rate(transaction, conditions)
     return True
 

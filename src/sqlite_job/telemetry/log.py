@@ -22,6 +22,7 @@ from sqlite_job.core.events import (
     SchedulesSynced,
     SlotsMissed,
     StorageFailed,
+    StorageRecovered,
     WorkerExpelled,
     WorkerFailed,
     WorkerStarted,
@@ -34,6 +35,7 @@ from sqlite_job.core.outcomes import (
     Completed,
     Died,
     Failed,
+    Limited,
     Outcome,
     Retried,
     Returned,
@@ -181,6 +183,10 @@ def _storage_failed(event: StorageFailed) -> None:
     logger.error("%s; trying again in %.1f s", event.error, event.retry_in)
 
 
+def _storage_recovered(event: StorageRecovered) -> None:
+    logger.warning("The database can be used again, after %.1f s", event.after)
+
+
 def _synced(event: SchedulesSynced) -> None:
     added, changed, removed, taken = event.synced
     for verb, names in (("added", added), ("changed", changed), ("removed", removed)):
@@ -255,6 +261,10 @@ def _returned(job: ClaimedJob, _outcome: Returned) -> None:
     logger.debug("Returned %s %s to the queue", job.function, job.id)
 
 
+def _limited(job: ClaimedJob, _outcome: Limited) -> None:
+    logger.debug("Put %s %s back: its function has a limit, which its producer did not know", job.function, job.id)
+
+
 def _duration(outcome: Any) -> str:
     seconds = (outcome.finished_at - outcome.started_at) / 1e6
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
@@ -281,6 +291,7 @@ _WRITERS: Dict[type, Callable[[Any], None]] = {
     WorkerExpelled: _expelled,
     FunctionUnknown: _unknown,
     StorageFailed: _storage_failed,
+    StorageRecovered: _storage_recovered,
     SchedulesSynced: _synced,
     SchedulesFired: _fired,
     SlotsMissed: _missed,
@@ -294,4 +305,5 @@ _OUTCOME_WRITERS: Dict[type, Callable[[ClaimedJob, Any], None]] = {
     Cancelled: _cancelled,
     Died: _died,
     Returned: _returned,
+    Limited: _limited,
 }

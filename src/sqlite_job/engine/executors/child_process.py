@@ -67,8 +67,12 @@ class ChildProcess:
         """The process id."""
         return self._process.pid
 
+    def has_ended(self) -> bool:
+        """Tell whether it ended, perhaps while it had nothing to do."""
+        return self._process.poll() is not None
+
     def start_job(self, job: Message) -> None:
-        """Give it a job; raises OSError when it is gone."""
+        """Give it a job, behind how far the clock is ahead of the system's; raises OSError when it is gone."""
         self.jobs_run += 1
         self._channel.send(job)
 

@@ -6,7 +6,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
-from sqlite_job.core.clock import Clock, elapsed
+from sqlite_job.core.clock import Clock, ahead_of_system, elapsed
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Died, FailureReport, Outcome
@@ -128,11 +128,14 @@ class ProcessExecutor:
 
     def _run(self, slot: _Slot, job: ClaimedJob) -> Outcome:
         started_at = self._clock.now()
+        if slot.child is not None and slot.child.has_ended():
+            slot.child.close()
+            slot.child = None  # it died of nothing that this job could be blamed for
         try:
             if slot.child is None:
                 slot.child = ChildProcess(self._hello, self._on_log, self._on_notes)
                 started_at = self._clock.now()  # a fresh process takes a quarter of a second
-            slot.child.start_job(tuple(job))
+            slot.child.start_job((ahead_of_system(self._clock), *job))
             slot.has_started = True
             if slot.stop.cause is not None:  # while the process started, when there was nobody to tell
                 slot.terminate()

@@ -39,6 +39,37 @@ _NO_COMPILER = "SET LOCAL jit = off"
 
 _XID = "SELECT pg_current_xact_id_if_assigned()::text"
 
+_IN_PROGRESS = "in progress"
+
+# With the last checkpoint before the commit: see `_STATUS`.
+_CHECKPOINT = "(SELECT checkpoint_lsn::text FROM pg_control_checkpoint())"
+
+# A crash may lose that a number was ever given out, and then it is another's, who may commit. A recovery ends with a
+# checkpoint, which says the next number: if that is not above ours, ours is lost. A later checkpoint is above, and one
+# that was there at our commit says nothing of us.
+_STATUS = """
+SELECT CASE
+    WHEN checkpoint_lsn <> %(checkpoint)s::pg_lsn
+        AND split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric
+            <= %(xid)s::numeric
+    THEN 'lost'
+    ELSE pg_xact_status(%(xid)s::text::xid8)
+END
+FROM pg_control_checkpoint()
+"""
+
+# Where nobody may read of checkpoints.
+_PLAIN_STATUS = "SELECT pg_xact_status(%(xid)s::text::xid8)"
+
+# How long the server may take to notice that a connection has gone.
+_NOTICE_SECONDS = 0.25
+
+# It did not: the connection broke between, and the COMMIT has not arrived. Now it will not any more.
+_END_ABANDONED = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_xid = %(xid)s::text::xid8::xid AND state LIKE 'idle in transaction%%'
+"""
+
 
 class InDoubtError(DatabaseUnavailableError):
     """The connection was lost at the commit, and the server could not be asked since whether it was done."""
@@ -54,6 +85,7 @@ class Doubt(NamedTuple):
 
     xid: str
     found: Any
+    checkpoint: Optional[str] = None
 
 
 class Committer:
@@ -74,9 +106,19 @@ class Committer:
         self._shown = shown
         self._notify = notify
         lazily = "; SET LOCAL synchronous_commit = off" if durability == "normal" else ""
+        self._ends = f"{_XID}, {_CHECKPOINT}"
         self.begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK_TIMEOUT}; {_NO_COMPILER}{lazily}"
         # How long a job's own statements wait for locks is the job's to say.
         self.begin_of_jobs = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 0{lazily}"
+
+    def learn(self, connection: psycopg.Connection[Any]) -> None:
+        """Find out what this server lets be asked of a commit."""
+        try:
+            connection.execute(f"SELECT {_CHECKPOINT}")
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            self._ends = f"{_XID}, NULL"
 
     def write(self, work: Work[T]) -> T:
         """Run `work` and commit, again where others were in the way; raises a DatabaseError."""
@@ -97,13 +139,13 @@ class Committer:
     def read(self, work: Work[T]) -> T:
         """Run `work` on a connection where each statement stands for itself; raises a DatabaseError."""
         trouble = _Trouble(self._connections, self._shown)
-        while True:
-            try:
-                with self._connections.borrowed() as connection:
-                    cursor = connection.cursor()
-                    return work(PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning))
-            except psycopg.Error as error:
-                trouble.meet(error)
+
+        def look() -> T:
+            with self._connections.borrowed() as connection:
+                cursor = connection.cursor()
+                return work(PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning))
+
+        return self._until_done(look, trouble)
 
     def at_once(self, statement: Statement, values: Sequence[Any]) -> None:
         """Execute a statement that is a transaction by itself, and stores rows whose keys are new.
@@ -112,59 +154,68 @@ class Committer:
         """
         trouble = _Trouble(self._connections, self._shown)
         was_cut_off = False
-        while True:
+
+        def store() -> None:
+            nonlocal was_cut_off
             try:
                 with self._connections.borrowed() as connection:
-                    transaction = PostgresTransaction(
-                        connection.cursor(), self._dialect, is_cleaning=trouble.is_cleaning
-                    )
-                    transaction.rows(statement, *values)
-                    return
+                    cursor = connection.cursor()
+                    PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning).rows(statement, *values)
             except psycopg.Error as error:
                 if was_cut_off and error.sqlstate == UNIQUE_VIOLATION:
                     return  # by the earlier one, whose answer was lost
                 was_cut_off = was_cut_off or is_lost(error)
-                trouble.meet(error)
+                raise
+
+        self._until_done(store, trouble)
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Run `work` on a connection outside of any transaction; raises a DatabaseError."""
 
-        def attempt() -> T:
+        def run() -> T:
             with self._connections.borrowed() as connection:
                 return work(connection)
 
-        return self.insist(attempt)
+        return self.keep_trying(run)
 
-    def insist(self, attempt: Callable[[], T]) -> T:
-        """Call again what meets a trouble that passes; raises a DatabaseError."""
-        trouble = _Trouble(self._connections, self._shown)
-        while True:
-            try:
-                return attempt()
-            except psycopg.Error as error:
-                trouble.meet(error)
+    def keep_trying(self, attempt: Callable[[], T]) -> T:
+        """Call what raises psycopg's errors, again while the server is away for a moment; raises a DatabaseError."""
+        return self._until_done(attempt, _Trouble(self._connections, self._shown))
 
     def is_committed(self, doubt: Doubt) -> bool:
-        """Ask the server how a transaction ended; raises InDoubtError when it cannot be asked."""
+        """Find out how a transaction ended; raises InDoubtError when the server cannot tell."""
         trouble = _Trouble(self._connections, self._shown)
+        in_progress_since: Optional[float] = None
         while True:
             try:
                 with self._connections.borrowed() as connection:
-                    row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", [doubt.xid]).fetchone()
+                    status = _status(connection, doubt)
+                    if in_progress_since is not None and elapsed() - in_progress_since > _NOTICE_SECONDS:
+                        connection.execute(_END_ABANDONED, {"xid": doubt.xid})
             except psycopg.Error as error:
                 try:
                     trouble.meet(error)
                 except DatabaseError as failed:
                     raise InDoubtError(doubt, self._shown) from failed
                 continue
-            if row is None or row[0] != "in progress":
-                return row is not None and row[0] == "committed"
-            pause(0.02)  # its session has not noticed yet that we are gone
+            if status != _IN_PROGRESS:
+                return status == "committed"
+            in_progress_since = in_progress_since or elapsed()
+            if elapsed() - in_progress_since > _LOST_SECONDS:
+                raise InDoubtError(doubt, self._shown)
+            pause(0.02)
 
     def commit(self, cursor: Any, transaction: PostgresTransaction) -> bool:
         """Commit a transaction that was run by somebody else; False when the server says that it was not done."""
         doubt = self._end(cursor, transaction, None)
         return doubt is None or self.is_committed(doubt)
+
+    def _until_done(self, attempt: Callable[[], T], trouble: _Trouble) -> T:
+        while True:
+            try:
+                return attempt()
+            except psycopg.Error as error:
+                trouble.meet(error)
 
     def _run(self, cursor: Any, work: Work[T], *, is_cleaning: bool) -> Tuple[PostgresTransaction, T]:
         cursor.execute(self.begin)
@@ -178,15 +229,24 @@ class Committer:
     def _end(self, cursor: Any, transaction: PostgresTransaction, found: Any) -> Optional[Doubt]:
         """Commit; returns what is to be asked when the connection was lost on the way."""
         notify = self._notify(transaction)
-        cursor.execute(_XID if notify is None else f"{_XID}, {notify}")
-        xid = cursor.fetchone()[0]
+        cursor.execute(self._ends if notify is None else f"{self._ends}, {notify}")
+        xid, checkpoint = cursor.fetchone()[:2]
         try:
             cursor.execute("COMMIT")
         except psycopg.Error as error:
             if not is_lost(error):
                 raise
-            return None if xid is None else Doubt(xid, found)
+            return None if xid is None else Doubt(xid, found, checkpoint)
         return None
+
+
+def _status(connection: psycopg.Connection[Any], doubt: Doubt) -> Optional[str]:
+    query = _PLAIN_STATUS if doubt.checkpoint is None else _STATUS
+    try:
+        row = connection.execute(query, {"xid": doubt.xid, "checkpoint": doubt.checkpoint}).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return None  # a number that was never given out: the server has forgotten it in a crash
+    return None if row is None else row[0]
 
 
 class _Trouble:

@@ -44,18 +44,20 @@ class JobTransactionOnServer:
         self._is_stopped = False
 
     def begin(self, stop: Stop) -> None:
-        """Begin, or raise psycopg.Error and be as before; from then on `stop` rolls back."""
+        """Begin, or raise psycopg.Error with nothing begun; once it has, `stop` rolls back."""
         try:
-            self._connection = self._engine.connect()
+            connection = self._engine.connect()
         except DBAPIError as error:
             raise (error.orig or error) from error
+        driver: Any = connection.connection.driver_connection
         try:
-            self._driver = self._connection.connection.driver_connection
-            self._driver.execute(self._begin_text)
-            self._driver.execute(f"SAVEPOINT {_GUARD}")
+            driver.execute(self._begin_text)
+            driver.execute(f"SAVEPOINT {_GUARD}")
         except BaseException:
-            self._connection.close()
+            connection.invalidate()
+            connection.close()
             raise
+        self._connection, self._driver = connection, driver
         stop.call_when_set(self._on_stop)
 
     def enter(self) -> Session:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-import select
+import selectors
 import threading
 from contextlib import suppress
-from typing import AbstractSet, Any, Callable, Dict, List, Optional, Set
+from typing import AbstractSet, Any, Callable, Dict, List, Optional, Sequence, Set
 
 import psycopg
 
@@ -180,7 +180,7 @@ class Listener:
                 again = _AGAIN_FIRST
             except (psycopg.Error, OSError):
                 self._drop()
-                select.select([self._wake_read], [], [], again * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                _readable([self._wake_read], again * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 again = min(again * 2, _AGAIN_LAST)
 
     def _has_left(self) -> bool:
@@ -205,7 +205,7 @@ class Listener:
         if is_new or is_deaf:
             self._tell_all()  # of what was missed meanwhile
         descriptor = connection.fileno()
-        ready, _, _ = select.select([descriptor, self._wake_read], [], [], _POLL_SECONDS if is_deaf else _PROBE_SECONDS)
+        ready = _readable([descriptor, self._wake_read], _POLL_SECONDS if is_deaf else _PROBE_SECONDS)
         if self._wake_read in ready:
             os.read(self._wake_read, 4096)
         with self._mutex:
@@ -247,6 +247,14 @@ class Listener:
         with self._mutex:
             close_quietly(self._connection)
             self._connection = None
+
+
+def _readable(descriptors: Sequence[int], seconds: float) -> AbstractSet[int]:
+    # Not select.select: that refuses a descriptor above 1023, which a busy program has.
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        return {key.fd for key, _ in selector.select(seconds)}
 
 
 def _lock(connection: psycopg.Connection[Any], lock_class: int, worker_id: int) -> bool:

@@ -61,13 +61,13 @@ class PostgresSharing(SQLStorage):
         return await sessions.present(session).run_sync(self.enqueue_within, jobs)  # type: ignore[no-any-return]
 
     def open_transaction(self, stop: Stop) -> OpenTransaction:
-        """Begin a job's transaction, on a connection of its own."""
+        """Begin a job's transaction, on a connection of its own; raises a DatabaseError."""
         from sqlite_job.storage.postgres.job_transaction import JobTransactionOnServer  # SQLAlchemy's ORM takes long
 
         self._open()
         engine = self._connections.engine_of_jobs
         opened = JobTransactionOnServer(engine, self._committer.begin_of_jobs, self._record, self.location)
-        self._committer.insist(partial(opened.begin, stop))
+        self._committer.keep_trying(partial(opened.begin, stop))
         return opened
 
     def _open(self) -> None:

@@ -7,7 +7,7 @@ import threading
 import weakref
 from contextlib import suppress
 from functools import partial
-from typing import AbstractSet, Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, TypeVar
+from typing import AbstractSet, Any, Callable, Collection, List, Mapping, Optional, Sequence, TypeVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -19,17 +19,17 @@ from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.storage.commit_hub import CommitHub
 from sqlite_job.storage.group_commit import GroupCommit
-from sqlite_job.storage.interface import CommitWatcher, Exchange, Wanted
+from sqlite_job.storage.interface import CommitWatcher, Exchange, Peek, Wanted
 from sqlite_job.storage.postgres.address import Address, channel, lock_number
 from sqlite_job.storage.postgres.clock import ServerClock
-from sqlite_job.storage.postgres.committing import Committer, Doubt, InDoubtError
+from sqlite_job.storage.postgres.committing import Committer
 from sqlite_job.storage.postgres.connections import Connections, check_server
 from sqlite_job.storage.postgres.dialect import dialect_of
 from sqlite_job.storage.postgres.listening import Listener
 from sqlite_job.storage.postgres.preparing import is_ready, prepare
 from sqlite_job.storage.postgres.sharing import PostgresSharing
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
-from sqlite_job.storage.postgres.trouble import translate
+from sqlite_job.storage.postgres.unheard import UnheardExchanges
 from sqlite_job.storage.postgres.watching import NotifyWatcher
 from sqlite_job.storage.sql import enqueue, job
 from sqlite_job.storage.statement import Row
@@ -70,7 +70,7 @@ class PostgresStorage(PostgresSharing):
         self._hub = CommitHub()
         self._opening = threading.Lock()
         self._is_open = False
-        self._doubts: Dict[int, Doubt] = {}
+        self._unheard = UnheardExchanges()
         sequence = self._dialect.qualified("sqlitejob_job_seq_seq").replace("'", "''")
         self._next_seqs_text = f"SELECT nextval('{sequence}') FROM generate_series(1, %s)"  # noqa: S608 - a quoted name
         _all_storages.add(self)
@@ -100,16 +100,27 @@ class PostgresStorage(PostgresSharing):
         notes: Sequence[JobNotes] = (),
     ) -> Exchange:
         """Settle, promote and claim in one transaction; also after one whose end is not known."""
-        doubt = self._doubts.get(worker_id)
-        if doubt is not None:
-            found = self._resolve(worker_id, doubt, outcomes, now, notes)
-            if found is not None:
-                return found
-        try:
-            return super().exchange(worker_id, outcomes, wanted, now, notes)
-        except InDoubtError as error:
-            self._doubts[worker_id] = error.doubt._replace(found=(error.doubt.found, list(outcomes)))
-            raise
+        if self._unheard and self._unheard.find_out(worker_id, self._committer.is_committed):
+            settle = partial(super().exchange, worker_id, wanted=None, now=now, notes=notes)
+            return self._unheard.report(worker_id, outcomes, settle)
+        run = partial(super().exchange, worker_id, wanted=wanted, now=now, notes=notes)
+        return self._unheard.attempt(worker_id, outcomes, run)
+
+    def peek(self, wanted: Wanted, now: int) -> Peek:
+        """Read what an exchange would find."""
+        if self._unheard:  # perhaps jobs that are claimed already, and nobody runs them
+            return Peek(is_ready=True, next_run_at=None)
+        return super().peek(wanted, now)
+
+    def unregister_worker(self, worker_id: int) -> None:
+        """Forget a worker."""
+        self._unheard.forget(worker_id)
+        super().unregister_worker(worker_id)
+
+    def abandon_worker(self, worker_id: int) -> None:
+        """Show that a worker has ended, and leave its row to be found."""
+        self._unheard.forget(worker_id)
+        super().abandon_worker(worker_id)
 
     def watch(self) -> CommitWatcher:
         """Return a new watcher of this database's new work."""
@@ -138,26 +149,8 @@ class PostgresStorage(PostgresSharing):
         except Exception:  # noqa: BLE001, S110 - half of what it needs may be gone
             pass
 
-    def _resolve(
-        self, worker_id: int, doubt: Doubt, outcomes: Sequence[Outcome], now: int, notes: Sequence[JobNotes]
-    ) -> Optional[Exchange]:
-        """Find out about an earlier exchange; if it was committed, settle what has come since, and return both."""
-        is_committed = self._committer.is_committed(doubt)
-        del self._doubts[worker_id]
-        if not is_committed:
-            return None
-        earlier, settled = doubt.found
-        known = set(map(id, settled))
-        rest = [outcome for outcome in outcomes if id(outcome) not in known]
-        # It has claimed already, and whoever calls has counted without that.
-        later = super().exchange(worker_id, rest, None, now, notes)
-        return earlier._replace(stale=[*earlier.stale, *later.stale])  # type: ignore[no-any-return]
-
     def _watcher(self, is_ours: Callable[[str], bool]) -> NotifyWatcher:
-        try:
-            return NotifyWatcher(self._listener.subscribe, is_ours)
-        except psycopg.Error as error:
-            raise translate(error, self.location) from error
+        return self._committer.keep_trying(lambda: NotifyWatcher(self._listener.subscribe, is_ours))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         self._open()
@@ -191,6 +184,7 @@ class PostgresStorage(PostgresSharing):
         check_server(connection, self.location)
         if not is_ready(connection, self._address.schema, self.location):
             self._prepare()
+        self._committer.learn(connection)
         self._clock.compare(connection)
 
     def _prepare(self) -> None:
