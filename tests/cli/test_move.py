@@ -85,6 +85,11 @@ def test_a_move_is_undone(run, filled, folder):
     assert run("status", "--database", TARGET).code == 5
     assert json.loads(run("move", DATABASE, "again.db", "--json").out)["jobs"] == 3
     undone = json.loads(run("move", DATABASE, "again.db", "--undo", "--json").out)
+    assert run("move", DATABASE, TARGET).code == 7  # what is left there is not written over
+    run("move", DATABASE, "lost.db")
+    os.unlink("lost.db")
+    ended = run("move", DATABASE, "lost.db", "--undo", "--force")
+    assert ended.out == f"Took the queue back to {folder / DATABASE}; nobody has looked at {folder / 'lost.db'}\n"
     assert undone == {"source": str(folder / DATABASE), "target": str(folder / "again.db")}
 
 

@@ -14,7 +14,7 @@ from sqlite_job.core.moves import Moved, TakenBack
 from sqlite_job.moving import move as move_queue
 from sqlite_job.moving import undo as undo_move
 
-_EPILOG = "\b\nExample:\n  sqlite-job move sqlite_job.db 'postgresql+psycopg://shop@db.example/shop?schema=jobs'"
+_EPILOG = "\b\nExample:\n  sqlite-job move jobs.db 'postgresql://me@db.example/shop?schema=jobs'"
 
 
 @click.command(short_help="Move a queue to another database.", epilog=_EPILOG)
@@ -40,13 +40,14 @@ def move(source: str, target: str, *, undo: bool, force: bool, as_json: bool) ->
     if as_json:
         write_json(asdict(done))
         return
-    for line in _describe(done):
+    for line in _describe(done, force=force):
         click.echo(printable_line(line))
 
 
-def _describe(done: Union[Moved, TakenBack]) -> List[str]:
+def _describe(done: Union[Moved, TakenBack], *, force: bool) -> List[str]:
     if isinstance(done, TakenBack):
-        return [f"Took the queue back to {done.source}; {done.target} cannot be used any more"]
+        end = f"nobody has looked at {done.target}" if force else f"{done.target} cannot be used any more"
+        return [f"Took the queue back to {done.source}; {end}"]
     others = sum(done.rows.values()) - done.jobs
     return [
         f"Moved {_count(done.jobs, 'job')} and {_count(others, 'other row')} from {done.source} to {done.target}",

@@ -7,7 +7,7 @@ there already is compared, not written again. An error before the end lets the s
 from __future__ import annotations
 
 import shlex
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from sqlite_job.core.errors import MoveDiffersError, MoveRefusedError
 from sqlite_job.core.moves import Moved, MoveProgress, TakenBack
@@ -17,6 +17,8 @@ from sqlite_job.storage.moving.side import Filling, Numbers, Side, Snapshot
 from sqlite_job.storage.sql.copying import WHOLES, Whole
 
 Tell = Callable[[MoveProgress], object]
+
+Read = Callable[[Whole], Iterator[Rows]]
 
 # With the source closed the first comparison mends what has changed since the copy, and the next finds nothing.
 _MOST_COMPARISONS = 3
@@ -129,42 +131,44 @@ class _Copying:
 
     def recount(self) -> Moved:
         """Return what was moved by an earlier run, from the source, which nobody has changed since."""
-        with self._source.snapshot() as snapshot:
-            self._begin("comparing", snapshot)
-            counts, checksums = {}, []
-            for whole in WHOLES:
-                checksum = Checksum()
-                for rows in self._cleaned(snapshot.read(whole)):
-                    checksum.add(rows)
-                    self._count("comparing", rows)
-                counts[whole.name] = checksum.rows
-                checksums.append(str(checksum))
-            report = _Report(counts, _combined(checksums), snapshot.numbers())
-        return report.moved(self._source.shown, self._target.shown)
+        return self._compare_once(None, None).moved(self._source.shown, self._target.shown)
 
-    def _compare_once(self, read: Callable[[Whole], Iterator[Rows]], filling: Optional[Filling]) -> _Report:
+    def _compare_once(self, read: Optional[Read], filling: Optional[Filling]) -> _Report:
+        """Compare with what `read` gives, if anything, and mend it in `filling`, if that is given."""
         with self._source.snapshot() as snapshot:
             self._begin("comparing", snapshot)
             counts: Dict[str, int] = {}
             checksums: List[str] = []
             table = key = ""
             for whole in WHOLES:
-                ours, theirs = Checksum(), Checksum()
-                first: Optional[str] = None
-                for wanted, found in side_by_side(self._cleaned(snapshot.read(whole)), read(whole), whole.key_of):
-                    ours.add(wanted)
-                    theirs.add(found)
-                    changes = changes_between(wanted, found, whole.key_of)
-                    if changes is not None:
-                        first = first or _first_key(changes.gone + [whole.key_of(row) for row in changes.rows])
-                        if filling is not None:
-                            filling.change(whole, changes)
-                    self._count("comparing", wanted)
-                if (str(ours), ours.rows) != (str(theirs), theirs.rows) and not table:
-                    table, key = whole.name, first or "?"
-                counts[whole.name] = ours.rows
-                checksums.append(str(ours))
+                wanted = self._cleaned(snapshot.read(whole))
+                both = side_by_side(wanted, read(whole), whole.key_of) if read else ((rows, rows) for rows in wanted)
+                checksum, first = self._compare_table(whole, both, filling)
+                counts[whole.name] = checksum.rows
+                checksums.append(str(checksum))
+                if first is not None and not table:
+                    table, key = whole.name, first
             return _Report(counts, _combined(checksums), snapshot.numbers(), table, key)
+
+    def _compare_table(
+        self, whole: Whole, both: Iterable[Tuple[Rows, Rows]], filling: Optional[Filling]
+    ) -> Tuple[Checksum, Optional[str]]:
+        """Return the checksum of the source's rows, and the first key that differs, None where both are the same."""
+        ours, theirs = Checksum(), Checksum()
+        first: Optional[str] = None
+        for wanted, found in both:
+            changes = changes_between(wanted, found, whole.key_of)
+            if changes is None:
+                ours.add(wanted, theirs)
+            else:
+                ours.add(wanted)
+                theirs.add(found)
+                first = first or _first_key(changes.gone + [whole.key_of(row) for row in changes.rows])
+                if filling is not None:
+                    filling.change(whole, changes)
+            self._count("comparing", wanted)
+        is_same = (str(ours), ours.rows) == (str(theirs), theirs.rows)
+        return ours, None if is_same else (first or "?")
 
     def _begin(self, step: str, snapshot: Snapshot) -> None:
         self._done, self._total = 0, sum(snapshot.counts().values())
