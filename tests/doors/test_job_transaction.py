@@ -27,7 +27,17 @@ from sqlite_job import (
 )
 from sqlite_job.core.events import JobsSettled, OutcomesStale
 from sqlite_job.core.outcomes import Committed
-from tests.doors.making import DEADLINE, count_jobs, drain, execute, is_on_server, kinds, run_all, settings_of, wait_until
+from tests.doors.making import (
+    DEADLINE,
+    count_jobs,
+    drain,
+    execute,
+    is_on_server,
+    kinds,
+    run_all,
+    settings_of,
+    wait_until,
+)
 
 one_writer = pytest.mark.files("one transaction at a time has the lock of a file")
 
@@ -175,7 +185,9 @@ def test_a_result_that_cannot_be_encoded_rolls_back(database):
 
 def test_rows_that_break_a_constraint_at_the_commit_fail_the_try(database):
     def inside(session):
-        session.execute(text("CREATE TABLE child (n INTEGER REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)"))
+        session.execute(
+            text("CREATE TABLE child (n INTEGER REFERENCES effects_of_orm (id) DEFERRABLE INITIALLY DEFERRED)")
+        )
         session.execute(text("INSERT INTO child VALUES (5)"))
 
     info, *_ = run_one(database, work_in("plain", inside))
