@@ -41,6 +41,7 @@ class Import(NamedTuple):
     target: str  # with what is taken from the module: sqlite_job.core.jobs.Job
     is_lazy: bool = False
     is_by_version: bool = False
+    is_type_only: bool = False  # under TYPE_CHECKING: nothing runs it
 
 
 class Module:
@@ -156,7 +157,7 @@ def database_imports(module: Module) -> Broken:
 
 def psycopg_imports(module: Module) -> Broken:
     for found in module.imports:
-        if module.path.startswith("storage/postgres/"):
+        if module.path.startswith("storage/postgres/") or found.is_type_only:
             continue
         if re.match(r"psycopg(\d|_\w+)?(\.|$)", found.target):
             yield found.line, f"imports {found.target}; only storage/postgres/ may"
@@ -297,15 +298,22 @@ def room_of(target: str) -> str:
 
 
 def find_imports(
-    node: ast.AST, package: List[str], *, is_lazy: bool = False, is_by_version: bool = False
+    node: ast.AST,
+    package: List[str],
+    *,
+    is_lazy: bool = False,
+    is_by_version: bool = False,
+    is_type_only: bool = False,
 ) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
-            yield from (Import(child.lineno, name.name, is_lazy, is_by_version) for name in child.names)
+            how = (is_lazy, is_by_version, is_type_only)
+            yield from (Import(child.lineno, name.name, *how) for name in child.names)
         elif isinstance(child, ast.ImportFrom):
             base = package[: len(package) + 1 - child.level] if child.level else []
             origin = ".".join([*base, child.module] if child.module else base)
-            yield from (Import(child.lineno, f"{origin}.{name.name}", is_lazy, is_by_version) for name in child.names)
+            how = (is_lazy, is_by_version, is_type_only)
+            yield from (Import(child.lineno, f"{origin}.{name.name}", *how) for name in child.names)
         else:
             condition = ast.dump(child.test) if isinstance(child, ast.If) else ""
             is_not_run = "TYPE_CHECKING" in condition
@@ -314,6 +322,7 @@ def find_imports(
                 package,
                 is_lazy=is_lazy or is_not_run or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)),
                 is_by_version=is_by_version or is_not_run or "version_info" in condition,
+                is_type_only=is_type_only or is_not_run,
             )
 
 

@@ -7,8 +7,8 @@ from tests.acceptance.processes import Place
 
 
 @pytest.fixture
-def place(tmp_path):
-    made = Place(tmp_path)
+def place(tmp_path, database):
+    made = Place(tmp_path, database)
     yield made
     made.close()
 

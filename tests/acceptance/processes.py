@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+from sqlite_job import Inspector
+from sqlite_job.core.findings import Level
+from tests.doors.making import execute, is_on_server
 
 DEADLINE = 60  # seconds; reached only by what will never happen
 
@@ -110,17 +113,21 @@ print("jobs", worker.run(burst=sys.argv[2] == "burst"))
 
 
 class Place:
-    """A folder with tasks.py and a database, and the processes that were started in it."""
+    """A folder with tasks.py, a database, and the processes that were started in the one for the other."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, database=None):
         self.folder = Path(folder)
-        self.database = str(self.folder / "jobs.db")
-        (self.folder / "tasks.py").write_text(TASKS)
+        self.database = os.fspath(database or self.folder / "jobs.db")
+        self.write("tasks.py", TASKS)
         self.processes = []
+
+    def write(self, name, program):
+        """Write a module whose "jobs.db" is the place's database."""
+        (self.folder / name).write_text(self._with_database(program))
 
     def python(self, program, *arguments):
         """Start a Python process whose output lines can be waited for."""
-        process = Process([sys.executable, "-c", program, *arguments], self.folder)
+        process = Process([sys.executable, "-c", self._with_database(program), *arguments], self.folder)
         self.processes.append(process)
         return process
 
@@ -137,11 +144,15 @@ class Place:
         return namespace[name](self.database)
 
     def integrity(self):
-        connection = sqlite3.connect(self.database)
-        try:
-            return connection.execute("PRAGMA integrity_check").fetchone()[0]
-        finally:
-            connection.close()
+        """Return "ok", or what the database has to complain of."""
+        if is_on_server(self.database):
+            found = Inspector(self.database).examine(full=True)
+            wrong = [finding for finding in found if finding.level is Level.ERROR and finding.check != "Durability"]
+            return wrong or "ok"  # the server of the tests does not wait for its disk
+        return execute(self.database, "PRAGMA integrity_check")[0][0]
+
+    def _with_database(self, program):
+        return program.replace('"jobs.db"', repr(self.database)) if is_on_server(self.database) else program
 
     def close(self):
         for process in self.processes:

@@ -67,8 +67,8 @@ def run(settings, *names):
     return handles
 
 
-def test_middleware_wraps_the_function_in_its_process(tmp_path):
-    handles = run(InProcesses(str(tmp_path / "jobs.db")), "look", "look_later")
+def test_middleware_wraps_the_function_in_its_process(database):
+    handles = run(InProcesses(database), "look", "look_later")
 
     for job in handles:
         enqueued_by, ran_in, around, wrapped_in = job.result(DEADLINE)
@@ -76,23 +76,23 @@ def test_middleware_wraps_the_function_in_its_process(tmp_path):
         assert ran_in != os.getpid()
 
 
-def test_middleware_wraps_each_function_where_that_one_runs(tmp_path):
-    here, there = (job.result(DEADLINE) for job in run(Mixed(str(tmp_path / "jobs.db")), "look", "look_later"))
+def test_middleware_wraps_each_function_where_that_one_runs(database):
+    here, there = (job.result(DEADLINE) for job in run(Mixed(database), "look", "look_later"))
 
     assert here[1] == here[3] == os.getpid()
     assert there[1] == there[3] != os.getpid()
 
 
-def test_on_failure_is_called_in_the_worker_for_what_failed_in_a_process(tmp_path):
+def test_on_failure_is_called_in_the_worker_for_what_failed_in_a_process(database):
     told.clear()
-    (job,) = run(InProcesses(str(tmp_path / "jobs.db")), "fail")
+    (job,) = run(InProcesses(database), "fail")
 
     assert told == [(os.getpid(), job, os.getpid(), "ValueError", "in the process")]
 
 
-def test_on_failure_is_called_once_for_a_job_that_killed_its_process_too_often(tmp_path):
+def test_on_failure_is_called_once_for_a_job_that_killed_its_process_too_often(database):
     told.clear()
-    (job,) = run(InProcesses(str(tmp_path / "jobs.db")), "crash")
+    (job,) = run(InProcesses(database), "crash")
 
     assert (job.status(), job.info().deaths) == (JobStatus.FAILED, 2)
     ((_, told_of, _, error_type, message),) = told
@@ -101,12 +101,13 @@ def test_on_failure_is_called_once_for_a_job_that_killed_its_process_too_often(t
 
 
 def test_a_worker_that_rescues_is_told_of_a_job_that_lost_its_last_worker(place, jobs):
-    (place.folder / "tasks.py").write_text(
+    place.write(
+        "tasks.py",
         f"{TASKS}\n"
         "class Telling(Settings):\n"
         "    max_deaths = 1\n"
         "    def on_failure(self, job, failure):\n"
-        "        print('told of', job.id, job.tags, failure.error_type, flush=True)\n"
+        "        print('told of', job.id, job.tags, failure.error_type, flush=True)\n",
     )
     first = place.worker("Telling")
     job = jobs.with_options(tags=["a"]).enqueue("hold", str(place.folder / "started"), str(place.folder / "release"))

@@ -52,17 +52,17 @@ def results(settings, name, count, *arguments):
     return found
 
 
-def test_a_process_is_warm_and_serves_one_job_after_the_other(tmp_path):
-    assert len(set(results(Warm(str(tmp_path / "jobs.db")), "pid", 10))) == 1
+def test_a_process_is_warm_and_serves_one_job_after_the_other(database):
+    assert len(set(results(Warm(database), "pid", 10))) == 1
 
 
-def test_a_process_is_replaced_after_so_many_jobs(tmp_path):
-    pids = results(Recycled(str(tmp_path / "jobs.db")), "pid", 7)
+def test_a_process_is_replaced_after_so_many_jobs(database):
+    pids = results(Recycled(database), "pid", 7)
     assert [pids.index(one) for one in pids] == [0, 0, 0, 3, 3, 3, 6]
 
 
-def test_a_process_that_takes_too_much_memory_is_replaced(tmp_path):
-    pids = results(Lean(str(tmp_path / "jobs.db")), "grow", 33, 10)
+def test_a_process_that_takes_too_much_memory_is_replaced(database):
+    pids = results(Lean(database), "grow", 33, 10)
     assert [pids.index(one) for one in pids] == [0] * 16 + [16] * 16 + [32]
 
 
@@ -115,8 +115,8 @@ def test_the_worker_goes_on_when_a_job_process_is_killed_from_outside(place, job
     assert job.result(DEADLINE) == "released"
 
 
-def test_a_job_is_not_blamed_for_a_process_that_ended_before_it_came(tmp_path):
-    settings = Warm(str(tmp_path / "jobs.db"))
+def test_a_job_is_not_blamed_for_a_process_that_ended_before_it_came(database):
+    settings = Warm(database)
     jobs = SQLiteJob("default", settings)
     with Worker("default", settings).running_in_background():
         first = jobs.enqueue(pid).result(DEADLINE)
@@ -133,10 +133,10 @@ def state_of(pid):
         return stat.read().rpartition(")")[2].split()[0]
 
 
-def test_settings_that_no_process_can_import_are_refused_with_the_mend(tmp_path):
+def test_settings_that_no_process_can_import_are_refused_with_the_mend(database):
     class Local(WorkerSettings):
         functions = [pid]
         executor = "process"
 
     with pytest.raises(ValueError, match="defined inside a function, where no job process can import it"):
-        Worker("default", Local(str(tmp_path / "jobs.db"))).run(burst=True)
+        Worker("default", Local(database)).run(burst=True)

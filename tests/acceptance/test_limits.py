@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 from sqlite_job import Limit, RateLimit, SQLiteJob, WorkerSettings, call, task
 from tests.acceptance.processes import DEADLINE, wait_until
+from tests.doors.making import connect, execute, is_on_server
 
 PROGRAM = """
 import sys, time, random
@@ -63,6 +64,27 @@ BEGIN
 END;
 """
 
+# One function for all: when it is dropped, the triggers are too. It looks at the commit, when whoever has the place of
+# another has either waited for that one's commit, or cannot be seen yet and looks later.
+TRIGGERS_ON_SERVER = """
+CREATE TABLE violation (what TEXT, key TEXT);
+CREATE TABLE start_seen (at BIGINT);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO violation SELECT 'unique', NEW.unique_key
+    WHERE (SELECT count(*) FROM sqlitejob_job WHERE unique_key = NEW.unique_key AND finished_at IS NULL) > 1;
+  ELSIF NEW.status = 'running' THEN
+    INSERT INTO violation SELECT 'group', NEW.group_key
+    WHERE (SELECT count(*) FROM sqlitejob_job WHERE group_key = NEW.group_key AND status = 'running') > NEW.group_limit;
+    INSERT INTO start_seen SELECT NEW.started_at WHERE NEW.rate_key IS NOT NULL;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER watch_commit AFTER INSERT OR UPDATE OF status ON sqlitejob_job
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION watch();
+"""
+
 
 def hold(key, number):
     """Stand for the function of the workers."""
@@ -86,13 +108,17 @@ class Producer(WorkerSettings):
 
 @pytest.fixture
 def watched(place):
-    """A connection to the database, which has triggers that note every violation."""
-    opened = SQLiteJob(database=place.database)
-    opened.counts()
-    connection = sqlite3.connect(place.database, isolation_level=None, timeout=30)
-    connection.executescript(TRIGGERS)
-    yield connection
-    connection.close()
+    """Ask the database, which has triggers that note every violation."""
+    SQLiteJob(database=place.database).counts()
+    with closing(connect(place.database)) as connection:
+        if is_on_server(place.database):
+            connection.execute(TRIGGERS_ON_SERVER)
+        else:
+            connection.executescript(TRIGGERS)
+        connection.commit()
+    yield lambda question: execute(place.database, question)
+    if is_on_server(place.database):
+        execute(place.database, "DROP FUNCTION watch CASCADE")
 
 
 def test_no_limit_is_broken_by_many_workers_and_kills(place, watched, monkeypatch):
@@ -111,11 +137,11 @@ def test_no_limit_is_broken_by_many_workers_and_kills(place, watched, monkeypatc
         victim.send(signal.SIGKILL)
         workers.append(place.python(PROGRAM))
     open_jobs = "SELECT count(*) FROM sqlitejob_job WHERE finished_at IS NULL"
-    wait_until(lambda: watched.execute(open_jobs).fetchone() == (0,), "jobs are left that nobody runs", DEADLINE)
+    wait_until(lambda: watched(open_jobs) == [(0,)], "jobs are left that nobody runs", DEADLINE)
 
-    assert watched.execute("SELECT what, key FROM violation").fetchall() == []
+    assert watched("SELECT what, key FROM violation") == []
     assert {job.status().value for job in set(found)} == {"completed"}
-    starts = sorted(at for (at,) in watched.execute("SELECT at FROM start_seen"))
+    starts = sorted(at for (at,) in watched("SELECT at FROM start_seen"))
     assert len(starts) >= 120
     assert [later - sooner for sooner, later in zip(starts, starts[20:]) if later - sooner < 500_000] == []
     for worker in workers:

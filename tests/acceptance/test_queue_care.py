@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 
 from sqlite_job import JobStatus, call
 from tests.acceptance.processes import DEADLINE, wait_until
+from tests.doors.making import execute
 
 PRODUCER = """
 import sys
@@ -21,11 +21,7 @@ TABLES = ("job", "payload", "result", "failure")
 
 
 def counted(place):
-    connection = sqlite3.connect(place.database)
-    try:
-        return {name: connection.execute(f"SELECT count(*) FROM sqlitejob_{name}").fetchone()[0] for name in TABLES}
-    finally:
-        connection.close()
+    return {name: execute(place.database, f"SELECT count(*) FROM sqlitejob_{name}")[0][0] for name in TABLES}
 
 
 def test_a_pause_stops_all_workers_and_a_resume_wakes_them(place, jobs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import time
 from contextlib import closing
 
@@ -12,6 +11,7 @@ import pytest
 
 from sqlite_job import JobStatus, SQLiteJob
 from tests.acceptance.processes import DEADLINE, wait_until
+from tests.doors.making import connect
 
 PROMISE = 0.2  # seconds from the user's commit to the start, on a machine that is busy with other tests
 
@@ -63,9 +63,9 @@ Worker("default", getattr(shared_tasks, sys.argv[1])()).run()
 @pytest.fixture
 def effects(place, jobs):
     """The tasks of this file in the place, and a table of the user's in the database."""
-    (place.folder / "shared_tasks.py").write_text(TASKS)
+    place.write("shared_tasks.py", TASKS)
     jobs.counts()
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         connection.execute("CREATE TABLE effects (key TEXT)")
         connection.commit()
 
@@ -79,7 +79,7 @@ def worker(place, settings="InThreads"):
 def test_a_job_starts_at_the_users_commit_and_not_before(place, jobs, effects):
     worker(place)
     waits = []
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         for _ in range(60):
             job = jobs.with_options(session=connection).enqueue("started")
             connection.execute("INSERT INTO effects VALUES ('a')")
@@ -94,9 +94,10 @@ def test_a_job_starts_at_the_users_commit_and_not_before(place, jobs, effects):
     assert len([wait for wait in waits if wait > PROMISE]) <= 2, sorted(waits)
 
 
+@pytest.mark.files("SQLite spills what does not fit into its cache")
 def test_a_large_transaction_that_spills_before_its_commit_wakes_nobody_too_early(place, jobs, effects):
     worker(place)
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         connection.execute("PRAGMA cache_size=10")
         job = jobs.with_options(session=connection).enqueue("started")
         connection.executemany("INSERT INTO effects VALUES (?)", (("x" * 1000,) for _ in range(2000)))
@@ -132,14 +133,14 @@ def test_rows_and_completions_agree_whenever_workers_are_killed(place, effects, 
     assert kills > 3
     check(place, queue)
     assert place.integrity() == "ok"
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         assert connection.execute("SELECT count(*), count(DISTINCT key) FROM effects").fetchone() == (80, 40)
     queue.close()
 
 
 def check(place, queue):
     """Compare rows and completions, in one snapshot."""
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         differing = connection.execute(
             "SELECT j.id, j.status, count(e.key) FROM sqlitejob_job j "
             "JOIN sqlitejob_payload p ON p.seq = j.seq "
@@ -156,19 +157,20 @@ def test_a_time_limit_inside_of_the_block_rolls_back_in_a_job_process_too(place,
     wait_until(lambda: job.status().is_final, "the job does not end")
 
     assert job.info().error.startswith("JobTimeoutError")
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
     assert jobs.enqueue("write", "other", 0).result(DEADLINE) == "other"
 
 
 def test_a_worker_that_was_frozen_past_its_lease_writes_no_rows_when_it_wakes(place, jobs, effects):
-    (place.folder / "shared_tasks.py").write_text(
+    place.write(
+        "shared_tasks.py",
         TASKS
         + "\nimport os\ndef wait_then_write(key):\n"
         + "    open('started', 'w').close()\n"
         + "    while not os.path.exists('go'):\n        time.sleep(0.005)\n"
         + "    return write(key, 0)\n"
-        + "class Short(InThreads):\n    functions = [wait_then_write]\n    lease = 3\n"
+        + "class Short(InThreads):\n    functions = [wait_then_write]\n    lease = 3\n",
     )
     frozen = worker(place, "Short")
     job = jobs.enqueue("wait_then_write", "key")
@@ -183,5 +185,5 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_no_rows_when_it_wakes(pl
     frozen.send(signal.SIGCONT)
     frozen.wait_for_line("too late")
 
-    with closing(sqlite3.connect(place.database)) as connection:
+    with closing(connect(place.database)) as connection:
         assert connection.execute("SELECT count(*) FROM effects").fetchone() == (2,)

@@ -106,6 +106,11 @@ def execute_on_server(database, statement, values):
         return [] if cursor.description is None else cursor.fetchall()
 
 
+def connect(database):
+    """Return a connection of the driver's own, which begins a transaction by itself."""
+    return connect_to_server(database) if is_on_server(database) else sqlite3.connect(database)
+
+
 def connect_to_server(database, **options):
     """Return a connection of psycopg's own to the database of a URL, in the schema that it names."""
     import psycopg  # where there is none, only tests on files are run

@@ -179,6 +179,7 @@ def test_unknown_functions_are_told_once_with_the_nearest_name(bench):
     assert b.status("a") == "pending"
 
 
+@pytest.mark.files("one writer has the lock of a file")
 def test_outcomes_survive_a_database_that_is_busy(bench, monkeypatch):
     import sqlite3
 
@@ -200,6 +201,7 @@ def test_outcomes_survive_a_database_that_is_busy(bench, monkeypatch):
     assert b.status("a") == "completed"
 
 
+@pytest.mark.files("a file can be replaced")
 def test_a_replaced_database_stops_the_engine(bench):
     b = bench()
     for suffix in ("", "-wal", "-shm"):

@@ -82,6 +82,7 @@ def test_notes_that_could_not_be_written_are_kept(bench):
     assert b.storage.progress("a").done == 1.0
 
 
+@pytest.mark.files("it counts the commits of a file")
 def test_a_service_that_is_not_needed_is_never_due(bench):
     b = bench()
     b.enqueue("a")

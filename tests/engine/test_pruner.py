@@ -11,6 +11,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.engine.housekeeping import Housekeeping
 from sqlite_job.engine.housekeeping.pruner import Pruner
 from sqlite_job.storage.interface import JobFilter
+from tests.doors.making import execute
 from tests.engine.making import HandClock
 from tests.storage.making import LEASE, NOW, claim, completed, failed, new_job, settle
 
@@ -48,8 +49,7 @@ def finish(storage, *ids, outcome=completed, **changes):
 
 
 def end_at(storage, job_id, finished_at):
-    statement = "UPDATE sqlitejob_job SET finished_at = ? WHERE id = ?"
-    storage._write(lambda transaction: transaction._cursor.execute(statement, (finished_at, job_id)))
+    execute(storage.location, "UPDATE sqlitejob_job SET finished_at = ? WHERE id = ?", finished_at, job_id)
 
 
 def tick(pruner, times=1):
@@ -198,11 +198,7 @@ def test_it_hurries_where_jobs_end_faster_than_it_prunes_them(make, storage, clo
     """Until there is none left; but not for what nobody pruned for a long time."""
     storage.enqueue([new_job() for _ in range(5000)])
     settle(storage, *map(completed, claim(storage, 5000)))
-    storage._write(
-        lambda transaction: transaction._cursor.execute(
-            "UPDATE sqlitejob_job SET finished_at = ? + seq * 1000", (NOW - ended,)
-        )
-    )
+    execute(storage.location, "UPDATE sqlitejob_job SET finished_at = ? + seq * 1000", NOW - ended)
     pruner = make(add=Keep(0, 0))
 
     def has_no_pause_after(passed):

@@ -15,6 +15,7 @@ from sqlite_job.core.serializers import SignedPickleSerializer, make_codecs
 from sqlite_job.core.slots import MOST_JOBS
 from sqlite_job.engine.housekeeping.scheduler import Scheduler
 from sqlite_job.storage.interface import JobFilter
+from tests.doors.making import execute
 from tests.engine.making import HandClock
 from tests.storage.making import NOW, claim
 
@@ -158,11 +159,7 @@ def test_one_that_cannot_be_fired_is_told_once_and_left_for_others_while_the_res
     with_values = {"next_at": NOW + SECOND, "created_at": NOW}
     row = desk.storage.schedule("bad")._replace(**changes, **with_values)
     columns = ", ".join(f"{name} = ?" for name in row._fields)
-    desk.storage._write(
-        lambda transaction: transaction._cursor.execute(
-            f"UPDATE sqlitejob_schedule SET {columns} WHERE name = 'bad'", list(row)
-        )
-    )
+    execute(desk.storage.location, f"UPDATE sqlitejob_schedule SET {columns} WHERE name = 'bad'", *row)
     for seconds in (1, 2, 2.5):
         desk.tick(seconds)
 
@@ -201,6 +198,7 @@ def test_arguments_that_were_signed_for_a_schedule_are_signed_anew_for_each_job(
     assert [event.schedule for event in desk.of_kind(ScheduleFailed)] == ["moved"]
 
 
+@pytest.mark.files("a server looks after its own disk")
 def test_on_a_full_disk_it_waits_a_second_and_does_not_stop_the_loop(desk, monkeypatch):
     desk.create()
     full = shutil.disk_usage("/")._replace(total=10**9, free=1)

@@ -24,6 +24,7 @@ def run_one(b):
     b.executor.run_next()
 
 
+@pytest.mark.files("their disk is this machine's")
 def test_outcomes_survive_a_full_disk(bench):
     b = bench({"add": lambda *_: "x" * 500_000})
     run_one(b)
@@ -37,6 +38,7 @@ def test_outcomes_survive_a_full_disk(bench):
     assert b.status("a") == "completed"
 
 
+@pytest.mark.files("one writer has the lock of a file")
 def test_a_look_for_unknown_functions_that_fails_does_not_end_the_worker(bench, monkeypatch):
     b = bench()
     b.storage.close()
@@ -52,6 +54,7 @@ def test_a_look_for_unknown_functions_that_fails_does_not_end_the_worker(bench, 
     assert len(b.of_kind(StorageFailed)) == 1
 
 
+@pytest.mark.files("it breaks the writing connection of a file")
 def test_what_waiting_does_not_mend_ends_the_worker_at_once_and_leaves_its_jobs_to_a_rescue(bench):
     b = bench()
     run_one(b)
@@ -69,6 +72,7 @@ def test_what_waiting_does_not_mend_ends_the_worker_at_once_and_leaves_its_jobs_
     assert [job.id for job in b.storage.rescue(b.clock.now(), 3)] == ["a"]
 
 
+@pytest.mark.files("a file can be replaced")
 def test_nothing_is_written_to_the_file_that_took_the_databases_place(bench):
     b = bench()
     run_one(b)
@@ -81,6 +85,7 @@ def test_nothing_is_written_to_the_file_that_took_the_databases_place(bench):
     assert not os.path.exists(b.storage.location)
 
 
+@pytest.mark.files("it breaks the writing connection of a file")
 def test_a_worker_that_stops_while_its_database_breaks_says_so_once(bench):
     b = bench(shutdown_timeout=5.0)
     b.enqueue("a")

@@ -15,12 +15,12 @@ DEADLINE = 60
 
 
 @pytest.fixture
-def running(tmp_path):
+def running(database):
     """Start a worker in the background, and return its queue."""
     stack = []
 
     def start(settings_class):
-        settings = settings_class(str(tmp_path / "jobs.db"))
+        settings = settings_class(database)
         worker = Worker("default", settings)
         context = worker.running_in_background()
         context.__enter__()
@@ -172,8 +172,8 @@ def test_a_job_that_was_claimed_ahead_is_cancelled_before_it_starts(running, tmp
     assert jobs.enqueue("fine").result(DEADLINE) == 3
 
 
-def test_a_worker_that_ends_leaves_no_thread_and_no_process_behind(tmp_path):
-    settings = zoo.ProcessZoo(str(tmp_path / "jobs.db"))
+def test_a_worker_that_ends_leaves_no_thread_and_no_process_behind(database):
+    settings = zoo.ProcessZoo(database)
     jobs = SQLiteJob("default", settings)
     before = set(threading.enumerate())
     with Worker("default", settings).running_in_background():

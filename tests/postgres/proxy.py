@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a PostgreSQL server, which loses a connection exactly around a COMMIT."""
+"""A TCP proxy in front of a PostgreSQL server, which loses a connection exactly around a commit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from typing import List, Optional, Tuple
 
+# A statement that is a transaction by itself is committed at the end of its messages.
+STORE, SYNC = b"WITH numbered", b"S\0\0\0\4"
 COMMIT = b"Q" + (4 + len(b"COMMIT\0")).to_bytes(4, "big") + b"COMMIT\0"
 
 # What becomes of the next COMMIT, whose client sees its connection close in each case.
@@ -69,11 +71,14 @@ class Proxy:
 
     def _forward(self, client, server, withheld, answered) -> None:
         how: Optional[str] = None
+        stores = False
         with suppress(OSError):
             server.sendall(_read_message(client, has_type=False))
             while how is None:
                 message = _read_message(client)
-                how = self._plan((client, server)) if message == COMMIT else None
+                stores = stores or (message.startswith(b"P") and STORE in message)
+                how = self._plan((client, server)) if message == COMMIT or (stores and message == SYNC) else None
+                stores = stores and message != SYNC
                 if how is None:
                     server.sendall(message)
             if how == AFTER:

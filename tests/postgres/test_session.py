@@ -275,7 +275,7 @@ def test_strict_transactions_take_jobs_along(jobs, engine, level):
     strict = engine.execution_options(isolation_level=level)
     with Session(strict) as session:
         session.execute(select(func.count()).select_from(orders)).all()
-        job = jobs.with_options(session=session, unique=True, job_id="mine").enqueue("add", 1)
+        job = jobs.with_options(session=session, job_id="mine").enqueue("add", 1)
         session.commit()
 
     assert job.info().arguments == "1"

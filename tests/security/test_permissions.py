@@ -17,7 +17,10 @@ from sqlite_job import DatabaseUnavailableError, DatabaseUnusableError, SQLiteJo
 from sqlite_job.storage.sqlite_connection import connect, connect_plainly
 from tests.doors.making import drain, settings_of
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="rights are those of POSIX"),
+    pytest.mark.files("a server has rights of its own"),
+]
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
 

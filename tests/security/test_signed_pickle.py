@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import pickle
-import sqlite3
 
 import pytest
 from hypothesis import given
@@ -270,7 +269,8 @@ def test_a_job_runs_and_its_result_is_signed_too(database):
 def test_changed_arguments_fail_and_are_not_tried_again(database):
     settings = signed_settings(database, max_tries=5)
     job = SQLiteJob("default", settings).enqueue(add, 1, 2)
-    execute(database, "UPDATE sqlitejob_payload SET args = CAST(args || x'00' AS BLOB)")
+    ((args,),) = execute(database, "SELECT args FROM sqlitejob_payload")
+    execute(database, "UPDATE sqlitejob_payload SET args = ?", args + b"\0")
 
     assert "the arguments of add cannot be trusted" in fails_untried(settings, job)
 
@@ -374,18 +374,16 @@ def test_arguments_put_in_as_a_result_are_refused(database):
         job.result(timeout=0)
 
 
-def test_a_copy_into_a_database_with_another_key_is_refused(database, tmp_path):
+def test_a_copy_into_a_database_with_another_key_is_refused(database, other_database):
     SQLiteJob("default", signed_settings(database, KEY)).enqueue(add, 1, 2)
-    copy = tmp_path / "copy.db"
-    settings = signed_settings(copy, OTHER_KEY)
+    settings = signed_settings(other_database, OTHER_KEY)
     job = SQLiteJob("default", settings).enqueue(add, 3, 4)
     ((job_id, args),) = execute(database, "SELECT id, args FROM sqlitejob_job JOIN sqlitejob_payload USING (seq)")
-    execute(copy, "UPDATE sqlitejob_job SET id = ?", job_id)
-    execute(copy, "UPDATE sqlitejob_payload SET args = ?", sqlite3.Binary(args))
+    execute(other_database, "UPDATE sqlitejob_job SET id = ?", job_id)
+    execute(other_database, "UPDATE sqlitejob_payload SET args = ?", args)
 
     assert job != job_id
     fails_untried(settings, job_id)
-    SQLiteJob(database=copy).close()
 
 
 # ---- serializers that are bound, and those that are not

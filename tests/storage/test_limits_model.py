@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from functools import lru_cache
-from pathlib import Path
-
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sqlite_job.core.clock import SECOND
 from sqlite_job.core.errors import DuplicateJobError, JobStateError
 from sqlite_job.core.jobs import Conditions
 from sqlite_job.core.outcomes import Cancelled, FailureReport, Limited, Retried, Returned, Snoozed
-from sqlite_job.storage.sqlite import SqliteStorage
+from sqlite_job.storage.postgres.storage import PostgresStorage
 from tests.storage.making import LEASE, NOW, completed, failed, new_job, wanted
 
 LIMITS = {"one": 1, "two": 2}
@@ -41,27 +43,15 @@ def conditions(group, rate, key=None, on_conflict="existing", expires_at=None):
     )
 
 
-@lru_cache(maxsize=None)
-def empty_database():
-    """Return the bytes of a database without jobs: making one takes longer than an example."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "jobs.db"
-        storage = SqliteStorage(str(path), "normal")
-        storage.counts()
-        storage.close()
-        return path.read_bytes()
-
-
 class Limits(RuleBasedStateMachine):
     """Jobs with limits, one worker's claims, and the passing of time."""
 
+    def __init__(self, storage):
+        super().__init__()
+        self.storage = storage
+
     @initialize()
     def open(self):
-        self.folder = tempfile.mkdtemp()
-        path = str(Path(self.folder) / "jobs.db")
-        Path(path).write_bytes(empty_database())
-        Path(path).chmod(0o600)
-        self.storage = SqliteStorage(path, "normal")
         self.worker = self.storage.register_worker(["default"], NOW, 10**6 * LEASE)
         self.now = NOW
         self.running = []
@@ -69,9 +59,8 @@ class Limits(RuleBasedStateMachine):
         self.ids = []
 
     def teardown(self):
-        if hasattr(self, "storage"):
-            self.storage.close()
-            shutil.rmtree(self.folder)
+        self.storage.unregister_worker(self.worker)
+        self.storage.close()
 
     @rule(
         group=groups,
@@ -167,7 +156,7 @@ class Limits(RuleBasedStateMachine):
     @invariant()
     def no_rate_has_more_starts_than_it_allows(self):
         for rate, (allowed, per) in RATES.items():
-            starts = self.starts[rate] if hasattr(self, "starts") else []
+            starts = self.starts[rate]
             assert all(later - sooner >= per for sooner, later in zip(starts, starts[allowed:]))
 
     @invariant()
@@ -192,10 +181,10 @@ class Limits(RuleBasedStateMachine):
 
     @invariant()
     def whoever_waits_for_a_rate_is_looked_at_in_time(self):
-        if not hasattr(self, "storage"):
-            return
         for rate, (allowed, per) in RATES.items():
-            in_time = f"coalesce(expires_at > {self.now}, 1)"  # what has expired is cancelled with the next look
+            in_time = (
+                f"(expires_at IS NULL OR expires_at > {self.now})"  # what has expired is cancelled with the next look
+            )
             free = self.count(f"status = 'blocked' AND rate_key = '{rate}' AND group_key IS NULL AND {in_time}")
             if free:
                 (next_at,) = self.rows("SELECT next_at FROM sqlitejob_rate WHERE key = ?", rate)[0]
@@ -209,15 +198,25 @@ class Limits(RuleBasedStateMachine):
         return self.count(f"unique_key = '{key}' AND status = 'running' AND group_key NOT LIKE 'unique%'")
 
     def count(self, condition):
-        return (
-            self.rows(f"SELECT count(*) FROM sqlitejob_job WHERE {condition}")[0][0] if hasattr(self, "storage") else 0
-        )
+        return self.rows(f"SELECT count(*) FROM sqlitejob_job WHERE {condition}")[0][0]
 
     def rows(self, sql, *values):
-        self.storage.counts()
-        connection = self.storage._readers[-1]
-        return connection.execute(sql, values).fetchall()
+        if isinstance(self.storage, PostgresStorage):
+            sql = sql.replace("%", "%%").replace("?", "%s")
+        return self.storage._read(lambda transaction: transaction._cursor.execute(sql, values).fetchall())
 
 
-Limits.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
-TestLimits = Limits.TestCase
+# A verb takes some ten times as long where there is a server.
+EXAMPLES = {"sqlite": 50, "postgres": 12}
+
+
+def test_no_sequence_of_verbs_breaks_a_limit(make_storage):
+    run_state_machine_as_test(
+        lambda: Limits(make_storage()),
+        settings=settings(
+            max_examples=EXAMPLES[make_storage.kind],
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

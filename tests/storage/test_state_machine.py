@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set
 
@@ -26,7 +25,6 @@ from sqlite_job.core.outcomes import Cancelled, Completed, Died, Failed, Failure
 from sqlite_job.core.retention import START, Old
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.interface import CancelRequest, JobFilter
-from sqlite_job.storage.sqlite import SqliteStorage
 from tests.storage.making import LEASE, NOW, new_job, wanted
 
 MAX_DEATHS = 2
@@ -382,35 +380,15 @@ class Queue(RuleBasedStateMachine):
         self.storage.close()
 
 
-@pytest.fixture(params=["sqlite"])
-def make_storage(request, tmp_path):
-    """Return what makes one empty storage after the other, of each kind."""
-    yield from {"sqlite": sqlite_files}[request.param](tmp_path)
-
-
-def sqlite_files(folder):
-    empty = folder / "empty.db"
-    first = SqliteStorage(str(empty), "normal")
-    first.counts()
-    first.close()
-    made = []
-
-    def make():
-        # A copy is made in no time, a new file in a quarter of a second.
-        storage = SqliteStorage(str(shutil.copy(empty, folder / f"jobs-{len(made)}.db")), "normal")
-        made.append(storage)
-        return storage
-
-    yield make
-    for storage in made:
-        storage.close()
+# A verb takes some ten times as long where there is a server.
+EXAMPLES = {"sqlite": 80, "postgres": 25}
 
 
 def test_any_sequence_of_verbs_does_what_the_model_says(make_storage):
     run_state_machine_as_test(
         lambda: Queue(make_storage()),
         settings=settings(
-            max_examples=80,
+            max_examples=EXAMPLES[make_storage.kind],
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

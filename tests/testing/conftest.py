@@ -7,10 +7,8 @@ from tests.testing.tasks import Settings
 
 
 @pytest.fixture
-def settings(tmp_path):
-    settings = Settings(tmp_path / "jobs.db")
-    yield settings
-    SQLiteJob("default", settings).close()
+def settings(database):
+    return Settings(database)
 
 
 @pytest.fixture

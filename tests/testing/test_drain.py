@@ -145,7 +145,7 @@ def test_functions_that_the_settings_do_not_list_stay_pending(settings):
     assert job.status() is JobStatus.PENDING
 
 
-def test_hooks_are_called_once_for_a_drain(tmp_path):
+def test_hooks_are_called_once_for_a_drain(database):
     called = []
 
     async def start(state):
@@ -163,7 +163,7 @@ def test_hooks_are_called_once_for_a_drain(tmp_path):
         on_shutdown = lambda _state: called.append("shutdown")
         on_job_start = lambda job: called.append(job.function)
 
-    settings = Hooked(tmp_path / "jobs.db")
+    settings = Hooked(database)
     jobs = SQLiteJob("default", settings)
     job = jobs.enqueue(same_loop)
     jobs.with_options(delay=60).enqueue(same_loop)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from unittest.mock import ANY
@@ -61,10 +62,8 @@ class Stubborn:
 
 
 @pytest.fixture
-def settings(tmp_path):
-    settings = Settings(tmp_path / "jobs.db")
-    yield settings
-    SQLiteJob("default", settings).close()
+def settings(database):
+    return Settings(database)
 
 
 @pytest.fixture
@@ -98,10 +97,10 @@ def test_more_jobs_than_a_page_are_all_listed(jobs):
     assert [job.args[0] for job in enqueued(jobs, send)] == list(range(1_203))
 
 
-def test_the_database_may_be_given_as_door_settings_or_path(jobs, settings, tmp_path):
+def test_the_database_may_be_given_as_door_settings_or_path(jobs, settings, database):
     jobs.enqueue(send, "ada")
 
-    for where in (jobs, settings, tmp_path / "jobs.db", str(tmp_path / "jobs.db")):
+    for where in (jobs, settings, database, os.fspath(database)):
         assert_enqueued(where, call(send, "ada"))
 
 
@@ -161,8 +160,8 @@ def test_a_call_that_the_function_does_not_take_is_compared_as_it_stands(jobs):
     refute_enqueued(jobs, call("send", "a", "b", "d"))
 
 
-def test_without_settings_names_and_arguments_are_compared_as_they_stand(tmp_path):
-    jobs = SQLiteJob(database=tmp_path / "jobs.db")
+def test_without_settings_names_and_arguments_are_compared_as_they_stand(database):
+    jobs = SQLiteJob(database=database)
     jobs.enqueue("send", "ada")
     jobs.enqueue("unheard_of")
 
@@ -452,8 +451,8 @@ def test_a_count_is_a_whole_number(jobs, count):
         assert_enqueued(jobs, send, count=count)
 
 
-def test_what_is_no_function_is_an_error(tmp_path):
-    jobs = SQLiteJob(database=tmp_path / "jobs.db")
+def test_what_is_no_function_is_an_error(database):
+    jobs = SQLiteJob(database=database)
 
     with pytest.raises(InvalidNameError, match="takes a function or its name, not 3"):
         refute_enqueued(jobs, 3)

@@ -52,8 +52,8 @@ def test_whoever_enqueues_in_the_database_makes_it_run(settings, ran):
     assert ran == ["by name, in another queue", "by task"]
 
 
-def test_other_databases_are_left_alone(settings, tmp_path):
-    other = SQLiteJob(database=tmp_path / "other.db")
+def test_other_databases_are_left_alone(settings, other_database):
+    other = SQLiteJob(database=other_database)
     with inline(settings):
         job = other.enqueue("add", 1)
 
@@ -61,8 +61,8 @@ def test_other_databases_are_left_alone(settings, tmp_path):
     other.close()
 
 
-def test_two_databases_can_be_inline_at_once(settings, tmp_path):
-    second = Settings(tmp_path / "second.db")
+def test_two_databases_can_be_inline_at_once(settings, other_database):
+    second = Settings(other_database)
     with inline(settings) as one, inline(second) as two:
         assert (one.enqueue(tasks.add, 1).result(timeout=0), two.enqueue(tasks.add, 2).result(timeout=0)) == (1, 2)
         two.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import psycopg
 
@@ -71,10 +71,14 @@ WHERE backend_xid = %(xid)s::text::xid8::xid AND state LIKE 'idle in transaction
 """
 
 
+# The same for a statement that is a transaction by itself: as long as its session is there, so is what it wrote.
+_END_CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND query LIKE 'WITH numbered%%'"
+
+
 class InDoubtError(DatabaseUnavailableError):
     """The connection was lost at the commit, and the server could not be asked since whether it was done."""
 
-    def __init__(self, doubt: Doubt, shown: str) -> None:
+    def __init__(self, doubt: Optional[Doubt], shown: str) -> None:
         """Keep what can be asked later."""
         super().__init__(f"{shown} was lost at a commit, and cannot be asked whether it was done; look first")
         self.doubt = doubt
@@ -153,21 +157,29 @@ class Committer:
         Raises a DatabaseError.
         """
         trouble = _Trouble(self._connections, self._shown)
-        was_cut_off = False
+        cut_off: List[int] = []  # the sessions whose answers were lost
 
         def store() -> None:
-            nonlocal was_cut_off
-            try:
-                with self._connections.borrowed() as connection:
+            with self._connections.borrowed() as connection:
+                session = connection.info.backend_pid
+                for one in cut_off:
+                    connection.execute(_END_CUT_OFF, [one])
+                try:
                     cursor = connection.cursor()
                     PostgresTransaction(cursor, self._dialect, is_cleaning=trouble.is_cleaning).rows(statement, *values)
-            except psycopg.Error as error:
-                if was_cut_off and error.sqlstate == UNIQUE_VIOLATION:
-                    return  # by the earlier one, whose answer was lost
-                was_cut_off = was_cut_off or is_lost(error)
-                raise
+                except psycopg.Error as error:
+                    if is_lost(error):
+                        cut_off.append(session)
+                    elif cut_off and error.sqlstate == UNIQUE_VIOLATION:
+                        return  # by an earlier one
+                    raise
 
-        self._until_done(store, trouble)
+        try:
+            self._until_done(store, trouble)
+        except DatabaseUnavailableError as error:
+            if not cut_off:
+                raise
+            raise InDoubtError(None, self._shown) from error
 
     def outside(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Run `work` on a connection outside of any transaction; raises a DatabaseError."""

@@ -41,6 +41,7 @@ class UnheardExchanges:
         try:
             return run(outcomes)
         except InDoubtError as error:
+            assert error.doubt is not None  # noqa: PT017, S101 - an exchange has a number
             self._of_worker.setdefault(worker_id, []).append(_Unheard(error.doubt, list(outcomes)))
             raise
 
