@@ -54,7 +54,7 @@ def pooler(postgres_server):
         do_without("no pgbouncer found. Install it: apt install pgbouncer, or brew install pgbouncer")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)  # noqa: S103 - it is read by another user, and has no secrets
+        os.chmod(folder, 0o755)
         file = Path(folder, "pgbouncer.ini")
         file.write_text(CONFIGURATION.format(server=postgres_server.port, port=port))
         # It refuses to be root.
