@@ -22,7 +22,7 @@ DRAIN_SECONDS = 60.0
 
 TRIGGERS = """
 CREATE TABLE violation (what text, key text, job bigint);
-CREATE TABLE allowed (old text, new text);
+CREATE TABLE allowed (source text, target text);
 CREATE TABLE seen_start (rate_key text, started_at bigint);
 
 CREATE FUNCTION watch_job() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -30,7 +30,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1);
     IF TG_OP = 'UPDATE' THEN
         INSERT INTO violation SELECT OLD.status || ' to ' || NEW.status, NULL, NEW.seq
-            WHERE NOT EXISTS (SELECT FROM allowed WHERE old = OLD.status AND new = NEW.status);
+            WHERE NOT EXISTS (SELECT FROM allowed WHERE source = OLD.status AND target = NEW.status);
         INSERT INTO violation SELECT 'claimed while it ran', NULL, NEW.seq
             WHERE OLD.status = 'running' AND NEW.claim_number <> OLD.claim_number;
     END IF;
