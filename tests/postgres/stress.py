@@ -9,7 +9,7 @@ from collections import Counter
 import psycopg
 
 from sqlite_job.core.clock import SystemClock
-from sqlite_job.core.errors import DuplicateJobError, JobNotFoundError, JobStateError
+from sqlite_job.core.errors import DatabaseBusyError, DuplicateJobError, JobNotFoundError, JobStateError
 from sqlite_job.core.jobs import Conditions
 from sqlite_job.core.outcomes import Cancelled, Completed, Failed, FailureReport, Retried, Returned, Snoozed
 from sqlite_job.core.retention import START, Old
@@ -96,6 +96,9 @@ class Actor:
                 existing = self.storage.enqueue_within(theirs, [job])
             except DuplicateJobError:
                 existing = {job.id: None}
+            except DatabaseBusyError:
+                theirs.rollback()  # as the user is told
+                return
             if self._chance.random() < 0.3:
                 theirs.rollback()
                 return

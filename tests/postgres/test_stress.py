@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from sqlite_job.core.states import TRANSITIONS, WAITING, JobStatus
 from tests.postgres.stress import RATES, Actor, History
 
 VERBS = 250
@@ -21,11 +22,18 @@ DRAIN_SECONDS = 60.0
 
 TRIGGERS = """
 CREATE TABLE violation (what text, key text, job bigint);
+CREATE TABLE allowed (source text, target text);
 CREATE TABLE seen_start (rate_key text, started_at bigint);
 
 CREATE FUNCTION watch_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(1);
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO violation SELECT OLD.status || ' to ' || NEW.status, NULL, NEW.seq
+            WHERE NOT EXISTS (SELECT FROM allowed WHERE source = OLD.status AND target = NEW.status);
+        INSERT INTO violation SELECT 'claimed while it ran', NULL, NEW.seq
+            WHERE OLD.status = 'running' AND NEW.claim_number <> OLD.claim_number;
+    END IF;
     IF NEW.group_key IS NOT NULL AND NEW.status IN ('pending', 'running') THEN
         INSERT INTO violation SELECT 'group', NEW.group_key, NEW.seq WHERE NEW.group_limit < (
             SELECT count(*) FROM sqlitejob_job WHERE group_key = NEW.group_key AND status IN ('pending', 'running'));
@@ -61,9 +69,18 @@ def database(postgres_url):
     Actor(postgres_url, History(), "first").close()  # makes the tables
     connection = psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True)
     connection.execute(TRIGGERS)
+    connection.cursor().executemany("INSERT INTO allowed VALUES (%s, %s)", allowed_changes())
     yield connection
-    connection.execute("DROP FUNCTION watch_job, watch_start CASCADE; DROP TABLE violation, seen_start")
+    connection.execute("DROP FUNCTION watch_job, watch_start CASCADE; DROP TABLE violation, allowed, seen_start")
     connection.close()
+
+
+def allowed_changes():
+    """Return the changes of a row's status that are transitions, or steps of one: none, and among those that wait."""
+    changes = {(status, status) for status in JobStatus}
+    changes |= {(old, new) for old in WAITING for new in WAITING}
+    changes |= {(old, new) for verb in TRANSITIONS.values() for old in verb.sources for new in verb.targets}
+    return [(old.value, new.value) for old, new in changes]
 
 
 def test_no_limit_is_broken_and_nothing_is_lost_or_stuck(database, postgres_url):

@@ -120,6 +120,20 @@ def test_two_first_notes_of_one_job_at_once_are_both_kept(stage, first, held):
     assert [(log.number, log.message) for log in first.logs("a")] == [(1, "said"), (2, "said")]
 
 
+def test_notes_and_a_turn_that_completes_the_same_jobs_do_not_wait_for_each_other(stage, first, held):
+    third = stage.storage("third")
+    first.enqueue([new_job("b")])
+    (b,) = claim(first)
+    first.runs = third.runs = 0
+    with stage.locked(query="LOCK TABLE sqlitejob_progress IN SHARE MODE"):
+        noting = stage.begin_until_it_waits(third, third.note, [*notes_of(held), *notes_of(b)])
+        turn = stage.begin_until_it_waits(first, settle, first, completed(b), completed(held))
+    assert result_of(turn) == []
+    result_of(noting)
+    assert (first.runs, third.runs) == (1, 1)
+    assert [log.message for name in "ab" for log in first.logs(name)] == ["said", "said"]
+
+
 def test_a_deadlock_of_notes_and_a_turn_is_ended_and_the_turn_is_not_lost(stage, first, second, held):
     third = stage.storage("third")
     first.enqueue([new_job("b")])

@@ -483,6 +483,16 @@ def test_a_snoozed_job_keeps_its_place_in_a_sequence(storage):
 # ---- what is forgotten
 
 
+def test_who_comes_with_an_older_time_counts_what_was_old_for_the_other(storage):
+    """It has waited for a lock since it looked at the clock."""
+    storage.enqueue([rated(name) for name in "abc"])
+    assert len(claim(storage, now=NOW)) == 2
+    assert [job.id for job in claim(storage, now=NOW + 10 * SECOND)] == ["c"]
+    storage.enqueue([rated("d", created_at=NOW + 8 * SECOND)])
+    assert claim(storage, now=NOW + 9 * SECOND) == []  # it would be the third within ten seconds
+    assert [job.id for job in claim(storage, now=NOW + 10 * SECOND)] == ["d"]
+
+
 def test_a_rate_is_looked_at_by_whoever_runs_the_queue_of_what_waits(storage):
     storage.enqueue([rated("a", starts=9), rated("b", starts=9, queue="other")])
     assert [job.id for job in claim(storage)] == ["a"]

@@ -192,10 +192,19 @@ def test_a_suspect_job_is_a_start(storage):
 def test_starts_that_do_not_count_are_forgotten(storage):
     enqueue(storage, 6)
     for turn in range(3):
-        claim(storage, limited(TWO_STARTS), now=NOW + turn * 10 * SECOND)
+        claim(storage, limited(TWO_STARTS), now=NOW + turn * 20 * SECOND)
 
     (kept,) = storage._read(lambda transaction: transaction.rows(rate.COUNT_STARTS, "queue\x1fdefault", 0))
     assert kept == (2,)
+
+
+def test_who_comes_with_an_older_time_counts_what_was_old_for_the_other(storage):
+    """It has waited for a lock since it looked at the clock."""
+    enqueue(storage, 4)
+    want = limited(TWO_STARTS)
+    assert len(claim(storage, want, now=NOW)) == 2
+    assert len(claim(storage, want._replace(room=1), now=NOW + 10 * SECOND)) == 1
+    assert claim(storage, want, now=NOW + 9 * SECOND) == []  # it would be the third within ten seconds
 
 
 # ---- with limits on functions

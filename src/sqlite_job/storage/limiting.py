@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from sqlite_job.core.clock import SECOND
 from sqlite_job.core.jobs import Conditions, NewJob
 from sqlite_job.storage.interface import Wanted
 from sqlite_job.storage.lock_order import Array, group_lock, rate_lock
@@ -17,6 +18,9 @@ from sqlite_job.storage.transaction import Transaction
 
 # How many rates are looked at in one turn of a worker.
 _MOST_RATES = 100
+
+# How old the time may be with which a worker comes that had to wait for others' locks.
+_LONGEST_WAIT = 10 * SECOND
 
 
 def register_limits(transaction: Transaction, jobs: Iterable[NewJob], now: int) -> None:
@@ -66,6 +70,11 @@ def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], n
     release_groups(transaction, keys, now, [key for (key,) in transaction.rows(rate.OF_JOBS, given)])
 
 
+def oldest_that_counts(now: int, per: int) -> int:
+    """Return the time until which starts count for nobody any more, also for who looked at the clock before us."""
+    return now - per - _LONGEST_WAIT
+
+
 class RatedClaim:
     """One worker's claim, as far as rates are concerned: `release` before it, and `settle` after it."""
 
@@ -102,7 +111,7 @@ class RatedClaim:
             # Others of their groups waited behind them.
             release_after(self._transaction, self._array, self._released, self._now)
         for key, starts, per in self._rates:
-            self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
+            self._transaction.run(rate.FORGET_STARTS, key, oldest_that_counts(self._now, per))
             next_at = self._next_at(key, starts, per)
             self._transaction.run(rate.SET_NEXT, next_at, key)
             if next_at is not None:

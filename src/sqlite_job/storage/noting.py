@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import List, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import to_datetime
@@ -50,7 +51,8 @@ class NotingVerbs(Transacting):
 def write_notes(notes: Sequence[JobNotes], transaction: Transaction) -> None:
     """Write notes, inside a transaction; those about a job that was taken from its worker change nothing."""
     transaction.tell_waiters()
-    for seq, claim_number, newest, records in notes:
+    # In the order in which a turn ends jobs: the two are of one worker, and may meet.
+    for seq, claim_number, newest, records in sorted(notes, key=attrgetter("seq")):
         if transaction.rows(job.IS_RUNNING, seq, claim_number):
             if newest is not None:
                 _write_progress(transaction, seq, newest)

@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.limits import QueueLimit
 from sqlite_job.storage.interface import Wanted
+from sqlite_job.storage.limiting import oldest_that_counts
 from sqlite_job.storage.sql import queue as statements
 from sqlite_job.storage.sql import rate
 from sqlite_job.storage.transaction import Transaction
@@ -55,7 +56,7 @@ class QueueLimitedClaim:
             per = self._limits[queue].per
             if per is not None:
                 key = _key(queue)
-                self._transaction.run(rate.FORGET_STARTS, key, self._now - per)
+                self._transaction.run(rate.FORGET_STARTS, key, oldest_that_counts(self._now, per))
                 starts = [(key, self._now, job.seq, job.claim_number) for job in jobs]
                 self._transaction.insert(rate.RECORD_START, starts)
 

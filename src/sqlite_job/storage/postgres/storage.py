@@ -7,6 +7,7 @@ import threading
 import weakref
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 from typing import AbstractSet, Any, Callable, Collection, List, Mapping, Optional, Sequence, TypeVar
 
 import psycopg
@@ -219,7 +220,8 @@ class PostgresStorage(PostgresSharing):
         return list(values)
 
     def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
-        return transaction.run(job.COMPLETE_ALL, *map(list, zip(*rows)))
+        # By seq, the third of each, as notes are written: the database locks them in the order of the arrays.
+        return transaction.run(job.COMPLETE_ALL, *map(list, zip(*sorted(rows, key=itemgetter(2)))))
 
     def _require_space(self) -> None:
         """Have nothing to look at: the server refuses by itself."""
