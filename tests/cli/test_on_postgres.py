@@ -78,7 +78,7 @@ def test_jobs_are_cancelled_retried_deleted_and_pruned(command, url, jobs):
     assert jobs.list_jobs() == []
     command("enqueue", "divide", "8", "2")
     assert work(url) == 1
-    command("prune", "--older-than", "0s", "--yes")
+    command("prune", "--older-than", "0s")
     assert jobs.list_jobs() == []
 
 
@@ -130,8 +130,8 @@ def command_lines():
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one", "two"])
 def test_workers_take_the_password_from_the_environment_and_show_it_nowhere(tasks, start, url, jobs, options):
-    tasks.write_text(tasks.read_text().replace("[add_numbers, divide", "[task(add_numbers, executor='process'), divide"))
-    tasks.write_text("from sqlite_job import task\n" + tasks.read_text())
+    in_process = tasks.read_text().replace("[add_numbers, divide", "[task(add_numbers, executor='process'), divide")
+    tasks.write_text("from sqlite_job import task\n" + in_process)
     process = start("worker", "my_tasks.MyWorkerSettings", *options, database=url)
     assert jobs.enqueue("add_numbers", 1, 2).result(timeout=60) == 3
     assert jobs.enqueue("divide", 1, 2).result(timeout=60) == 0.5
