@@ -25,8 +25,10 @@ DEFAULT: Minor = (sys.version_info[0], sys.version_info[1])
 
 # More than four processes at once would make a test with a deadline wait for its turn.
 PYTEST = ["-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
-# What says the same on every Python, and takes longest.
-ONCE = ["--ignore=tests/benchmarks", "--ignore=tests/chaos", "--ignore=tests/docs"]
+# What says the same on every Python, and takes longest. PostgreSQL is left to tests/storage and tests/postgres there:
+# what is above the storage does not know which database it is, and has been run on a file (tests/databases.py).
+ONCE = ["--ignore=tests/benchmarks", "--ignore=tests/chaos", "--ignore=tests/docs", "-m", "not also_on_postgres"]
+LEFT_OUT = "benchmarks, chaos, documents, and what is above the storage on PostgreSQL"
 PIP_INSTALL = ["-m", "pip", "--disable-pip-version-check", "install", "-q"]
 PROBE = "import ensurepip, sqlite3, sys, venv; print(sys.version_info.releaselevel, *sys.version_info[:3])"
 
@@ -52,7 +54,7 @@ def main(pytest_arguments: List[str]) -> int:
     if newest > NEWEST:
         missing = [minor for minor in missing if minor != NEWEST]
     for interpreter in others:
-        say(f"Python {text(interpreter.version)}: all but benchmarks, chaos and documents ({interpreter.path})")
+        say(f"Python {text(interpreter.version)}: all but {LEFT_OUT} ({interpreter.path})")
         code = run_suite(prepare(interpreter), [*ONCE, *pytest_arguments])
         if code != 0:
             say(f"FAILED on Python {text(interpreter.version)}; the suites after it were not run")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
 from click.testing import CliRunner
@@ -100,10 +100,13 @@ def start(folder):
     """Start a command as a process of its own; it is killed with the test."""
     started: List[subprocess.Popen] = []
 
-    def start_command(*words: object, **options: Any) -> subprocess.Popen:
+    def start_command(*words: object, database: Optional[str] = None, **options: Any) -> subprocess.Popen:
+        environment = clean_environment()
+        if database is not None:
+            environment["SQLITE_JOB_DATABASE"] = database
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "universal_newlines": True, **options}
         command = [str(Path(sys.executable).with_name("sqlite-job")), *map(str, words)]
-        process = subprocess.Popen(command, env=clean_environment(), **streams)
+        process = subprocess.Popen(command, env=environment, **streams)
         started.append(process)
         return process
 

@@ -1,4 +1,4 @@
-"""current_job().transaction() on PostgreSQL, besides what tests/doors/test_job_transaction.py says of any database."""
+"""current_job().transaction() on PostgreSQL, besides what tests/doors/test_job_transaction.py says of both."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def check_session(session: object) -> None:
         if isinstance(getattr(session, "connection", None), sqlite3.Connection):
             hint = "; for Django write session=connection.connection, inside of transaction.atomic()"
         raise InvalidOptionError(
-            f"session is an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, a sqlite3.Connection, or "
-            f"a psycopg.Connection, not {session!r}{hint}"
+            f"session is an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection, a sqlite3.Connection or a "
+            f"psycopg.Connection, not {session!r}{hint}"
         )
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import sqlite3
     from typing import Union
 
-    import psycopg
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
+
+    from sqlite_job.storage.postgres.joining import AnyConnection
 
     AnySession = Union[
         Session,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         AsyncConnection,
         async_scoped_session[Any],
         sqlite3.Connection,
-        psycopg.Connection[Any],
+        AnyConnection,
     ]
 else:
     # Importing this package does not import SQLAlchemy: whoever has a session has done it.
