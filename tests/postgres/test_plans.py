@@ -43,6 +43,12 @@ INSERT INTO sqlitejob_job (id, queue, function, status, created_at, run_at, work
     SELECT 'open-' || n, 'default', 'add', (ARRAY['pending', 'scheduled', 'blocked', 'running'])[n % 4 + 1], n, n,
         n % 5, CASE WHEN n % 7 = 0 THEN n END, 'g' || n % 10, 1, CASE WHEN n % 3 = 0 THEN 'r' || n % 4 END
     FROM generate_series(1, 400) AS n;
+INSERT INTO sqlitejob_job (id, queue, function, status, created_at, group_key, group_limit)
+    SELECT 'waits-' || n, 'default', 'add', 'blocked', n, 'h' || n % 10, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO sqlitejob_job (id, queue, function, status, created_at)
+    SELECT 'backlog-' || n, 'default', 'add', 'pending', n FROM generate_series(1, 20000) AS n;
+INSERT INTO sqlitejob_job (id, queue, function, status, created_at, run_at)
+    SELECT 'later-' || n, 'default', 'add', 'scheduled', n, n FROM generate_series(1, 20000) AS n;
 INSERT INTO sqlitejob_payload (seq, codec, args) SELECT seq, 'json', '[]' FROM sqlitejob_job ON CONFLICT DO NOTHING;
 INSERT INTO sqlitejob_result (seq, codec, value) SELECT seq, 'json', '1' FROM sqlitejob_job;
 INSERT INTO sqlitejob_failure SELECT seq, 1, 1, 'E', 'm', 't', 1, 1, 1 FROM sqlitejob_job;
@@ -78,11 +84,11 @@ HOT = {
     "ENDS": (job.ENDS, (SEQS,), "job_pkey"),
     "UNKNOWN_FUNCTIONS": (job.UNKNOWN_FUNCTIONS, (QUEUES, FUNCTIONS), "claimable"),
     "expiry.FIND": (expiry.FIND, (1, 10), "expiring"),
-    "group.RELEASE": (group.RELEASE, ("g",), "grouped"),
+    "group.RELEASE": (group.RELEASE, ("g1",), "grouped"),
     "group.AHEAD": (group.AHEAD, (SEQS, 1), "due"),
     "group.OF_JOBS": (group.OF_JOBS, (SEQS,), "job_pkey"),
     "group.IS_ANY_BLOCKED": (group.IS_ANY_BLOCKED, (), "blocked"),
-    "group.RATE_OF_NEXT": (group.RATE_OF_NEXT, ("g",), "grouped"),
+    "group.RATE_OF_NEXT": (group.RATE_OF_NEXT, ("g1",), "grouped"),
     "group.WITHOUT_LIMITS": (group.WITHOUT_LIMITS, (SEQS,), "job_pkey"),
     "rate.DUE": (rate.DUE, (1, QUEUES, FUNCTIONS, 100), ("rate_next", "rated")),
     "rate.NEXT_AT": (rate.NEXT_AT, (1,), "rate_next"),

@@ -54,6 +54,14 @@ END $$;
 CREATE CONSTRAINT TRIGGER watch_job AFTER INSERT OR UPDATE ON sqlitejob_job
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION watch_job();
 
+CREATE FUNCTION watch_result() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO violation SELECT 'completed by an earlier claim', NULL, NEW.seq
+        FROM sqlitejob_job WHERE seq = NEW.seq AND claim_number::text <> convert_from(NEW.value, 'UTF8');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER watch_result AFTER INSERT ON sqlitejob_result FOR EACH ROW EXECUTE FUNCTION watch_result();
+
 CREATE FUNCTION watch_start() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO seen_start VALUES (NEW.rate_key, NEW.started_at);
@@ -71,7 +79,9 @@ def database(postgres_url):
     connection.execute(TRIGGERS)
     connection.cursor().executemany("INSERT INTO allowed VALUES (%s, %s)", allowed_changes())
     yield connection
-    connection.execute("DROP FUNCTION watch_job, watch_start CASCADE; DROP TABLE violation, allowed, seen_start")
+    connection.execute(
+        "DROP FUNCTION watch_job, watch_result, watch_start CASCADE; DROP TABLE violation, allowed, seen_start"
+    )
     connection.close()
 
 

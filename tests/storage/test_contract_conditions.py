@@ -483,6 +483,20 @@ def test_a_snoozed_job_keeps_its_place_in_a_sequence(storage):
 # ---- what is forgotten
 
 
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+def test_a_running_job_has_its_key_again_when_the_one_that_followed_it_is_gone(storage, end):
+    storage.enqueue([new_job("a", conditions=Conditions(unique_key="k"))])
+    (running,) = claim(storage)
+    storage.enqueue([new_job("b", conditions=Conditions(unique_key="k", on_conflict="replace"))])
+    storage.cancel("b", None, NOW) if end == "cancel" else storage.delete("b")
+
+    assert storage.enqueue([new_job("c", conditions=Conditions(unique_key="k"))]) == {"c": "a"}
+    assert storage.enqueue([new_job("d", conditions=Conditions(unique_key="k", on_conflict="replace"))]) == {}
+    assert claim(storage) == []
+    settle(storage, completed(running))
+    assert [job.id for job in claim(storage)] == ["d"]
+
+
 def test_who_comes_with_an_older_time_counts_what_was_old_for_the_other(storage):
     """It has waited for a lock since it looked at the clock."""
     storage.enqueue([rated(name) for name in "abc"])

@@ -10,6 +10,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.limiting import register_limits, release_groups
 from sqlite_job.storage.lock_order import group_lock, rate_lock, unique_lock
 from sqlite_job.storage.sql import group, job, unique
+from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 
 Insert = Callable[[Transaction, Sequence[NewJob]], Sequence[int]]
@@ -23,6 +24,11 @@ class Holder(NamedTuple):
     id: Optional[str]
     status: Optional[JobStatus]
     group_key: Optional[str]
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it is still to run, or runs."""
+        return self.status is not None and not self.status.is_final
 
 
 def admit(transaction: Transaction, jobs: Sequence[NewJob], insert: Insert) -> Dict[str, str]:
@@ -50,7 +56,7 @@ def _locks(transaction: Transaction, jobs: Sequence[NewJob]) -> Iterator[str]:
             continue
         if conditions.unique_key is not None:
             yield unique_lock(conditions.unique_key)
-            yield group_lock(_followers_of(conditions))
+            yield group_lock(_followers_of(conditions.unique_key))
             if conditions.on_conflict == "replace" and not transaction.is_alone:
                 # Its place there may become free.
                 holders = transaction.rows(unique.HOLDER, conditions.unique_key)
@@ -63,10 +69,13 @@ def _locks(transaction: Transaction, jobs: Sequence[NewJob]) -> Iterator[str]:
 
 def find_holder(transaction: Transaction, key: str, now: int) -> Optional[Holder]:
     """Return who has a key now: a job that has not finished, or one whose window has not passed."""
-    for seq, until, job_id, status, group_key in transaction.rows(unique.HOLDER, key):
-        holder = Holder(seq, until, job_id, None if status is None else JobStatus(status), group_key)
-        is_unfinished = holder.status is not None and not holder.status.is_final
-        return holder if is_unfinished or (until is not None and until > now) else None
+    rows = transaction.rows(unique.HOLDER, key)
+    for holder in (_holder(row) for row in rows):
+        if holder.is_unfinished or (holder.until is not None and holder.until > now):
+            return holder
+    # One that followed a running job took its key, and ended first: cancelled, expired, or deleted.
+    for row in transaction.rows(unique.PRECURSOR, _followers_of(key), key):
+        return _holder(row)
     return None
 
 
@@ -106,7 +115,7 @@ def _admit_one(transaction: Transaction, new: NewJob, insert: Insert) -> Optiona
 def _replace(transaction: Transaction, holder: Holder, new: NewJob) -> None:
     """Give a waiting job the arguments, the time and the limits of the new one."""
     conditions = new.conditions or Conditions()
-    if holder.group_key == _followers_of(conditions) and conditions.group_key is None:
+    if holder.group_key == _followers_of(conditions.unique_key) and conditions.group_key is None:
         # It waits for the end of a running one, and goes on to do so.
         conditions = conditions._replace(group_key=holder.group_key, group_limit=1)
         new = new._replace(conditions=conditions)
@@ -128,11 +137,16 @@ def _follow(transaction: Transaction, running: int, new: NewJob, conditions: Con
     """Let the new job wait for the end of the running one, which cannot be given new arguments any more."""
     if conditions.group_key is not None:
         return new
-    group_key = _followers_of(conditions)
+    group_key = _followers_of(conditions.unique_key)
     transaction.run(group.JOIN, group_key, running)
     return new._replace(conditions=conditions._replace(group_key=group_key, group_limit=1))
 
 
-def _followers_of(conditions: Conditions) -> str:
+def _holder(row: Row) -> Holder:
+    seq, until, job_id, status, group_key = row
+    return Holder(seq, until, job_id, None if status is None else JobStatus(status), group_key)
+
+
+def _followers_of(key: Optional[str]) -> str:
     # Not a key that a user may choose: names have no control characters.
-    return f"unique\x1f{conditions.unique_key}"
+    return f"unique\x1f{key}"

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 # The newest revision in migrations/versions (a test holds them together).
-HEAD = "0003"
+HEAD = "0004"
 
 VERSION_TABLE = "sqlitejob_version"

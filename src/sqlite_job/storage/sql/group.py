@@ -70,9 +70,14 @@ RELEASE = Statement(
     *names("group_key"),
 )
 
-# Index: blocked.
+# Index: blocked, in its order: without one PostgreSQL may read the table, as where many are blocked one must come soon;
+# but all that has finished may lie before it.
 IS_ANY_BLOCKED = Statement(
-    select(job.c.seq).where(job.c.status == BLOCKED).limit(literal_column("1")).offset(literal_column("0"))
+    select(job.c.seq)
+    .where(job.c.status == BLOCKED)
+    .order_by(job.c.created_at)
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
 )
 
 # The groups of some jobs, once for each job.

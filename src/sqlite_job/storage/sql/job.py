@@ -125,9 +125,11 @@ CLAIM = Statement(_claim(_CLAIMABLE), *names("now", "worker_id", "queue", "funct
 
 CLAIM_SUSPECT = Statement(_claim(_CLAIMABLE_SUSPECT), *names("now", "worker_id", "queue", "functions"))
 
+# In the order of the index: without one PostgreSQL may read the table, where all that has finished may lie before it.
 IS_CLAIMABLE = Statement(
     select(job.c.seq)
     .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
+    .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0")),
     *names("queue", "functions", "now"),

@@ -22,6 +22,16 @@ HOLDER = Statement(
     *names("key"),
 )
 
+# Index: grouped. Who had the key before one that followed it, and has not ended yet.
+PRECURSOR = Statement(
+    select(job.c.seq, literal_column("NULL"), job.c.id, job.c.status, job.c.group_key)
+    .where(job.c.group_key == given("group_key"), job.c.finished_at.is_(None), job.c.unique_key == given("key"))
+    .order_by(job.c.seq.desc())
+    .limit(literal_column("1"))
+    .offset(literal_column("0")),
+    *names("group_key", "key"),
+)
+
 FREE = Statement(delete(unique).where(unique.c.key == given("key")), *names("key"))
 
 # Before a job is deleted; a window outlives it.
