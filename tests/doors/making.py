@@ -83,6 +83,11 @@ def threads_named(start):
     return [thread for thread in threading.enumerate() if thread.name.startswith(start)]
 
 
+def own_threads():
+    """Return all threads but the one that keeps a connection to PostgreSQL for some time, for whoever comes next."""
+    return {thread for thread in threading.enumerate() if thread.name != "sqlite-job-listener"}
+
+
 def is_on_server(database):
     """Tell whether what a test was given is PostgreSQL."""
     return isinstance(database, str) and database.startswith("postgresql")

@@ -11,7 +11,7 @@ import pytest
 
 from sqlite_job import InvalidNameError, JobStatus, SQLiteJob, Worker, WorkerSettings, call, current_job, task
 from sqlite_job.core.events import FunctionUnknown, JobsClaimed, JobsSettled, WorkerStarted, WorkerStopped
-from tests.doors.making import DEADLINE, drain, is_opened, settings_of, wait_until
+from tests.doors.making import DEADLINE, drain, is_opened, own_threads, settings_of, wait_until
 
 
 def echo(value=None):
@@ -273,11 +273,6 @@ def test_unknown_functions_are_told_once(database, settings):
 
 
 # ---- in the background -----------------------------------------------------------------------------------------------
-
-
-def own_threads():
-    """Return all threads but the one that keeps a connection to PostgreSQL, for whoever comes next."""
-    return {thread for thread in threading.enumerate() if thread.name != "sqlite-job-listener"}
 
 
 def test_a_worker_in_the_background_runs_jobs_as_they_come_and_leaves_no_thread_behind(jobs, settings):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 import pytest
 
 from sqlite_job import JobCancelledError, JobFailedError, JobStatus, SQLiteJob, Worker, call
+from tests.doors.making import own_threads
 from tests.engine import zoo
 
 DEADLINE = 60
@@ -175,12 +175,12 @@ def test_a_job_that_was_claimed_ahead_is_cancelled_before_it_starts(running, tmp
 def test_a_worker_that_ends_leaves_no_thread_and_no_process_behind(database):
     settings = zoo.ProcessZoo(database)
     jobs = SQLiteJob("default", settings)
-    before = set(threading.enumerate())
+    before = own_threads()
     with Worker("default", settings).running_in_background():
         assert jobs.enqueue("fine").result(DEADLINE) == 3
         assert _children()
     assert not _children()
-    _wait_until(lambda: set(threading.enumerate()) <= before)
+    _wait_until(lambda: own_threads() <= before)
     jobs.close()
 
 
