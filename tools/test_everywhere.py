@@ -25,10 +25,13 @@ DEFAULT: Minor = (sys.version_info[0], sys.version_info[1])
 
 # More than four processes at once would make a test with a deadline wait for its turn.
 PYTEST = ["-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
-# What says the same on every Python, and takes longest. PostgreSQL is left to tests/storage and tests/postgres there:
-# what is above the storage does not know which database it is, and has been run on a file (tests/databases.py).
-ONCE = ["--ignore=tests/benchmarks", "--ignore=tests/chaos", "--ignore=tests/docs", "-m", "not also_on_postgres"]
-LEFT_OUT = "benchmarks, chaos, documents, and what is above the storage on PostgreSQL"
+# What says the same on every Python, and takes longest. PostgreSQL is left to the contract in tests/storage there: what
+# is above the storage does not know which database it is, and has been run on a file (tests/databases.py).
+ONCE = [
+    *(f"--ignore=tests/{name}" for name in ("benchmarks", "chaos", "docs", "postgres", "cli/test_on_postgres.py")),
+    *("-m", "not also_on_postgres"),
+]
+LEFT_OUT = "benchmarks, chaos, documents, and all but the contract on PostgreSQL"
 PIP_INSTALL = ["-m", "pip", "--disable-pip-version-check", "install", "-q"]
 PROBE = "import ensurepip, sqlite3, sys, venv; print(sys.version_info.releaselevel, *sys.version_info[:3])"
 

@@ -95,9 +95,13 @@ def _finished(after: Place, until: int, transaction: Transaction) -> List[Row]:
 
 def _delete(transaction: Transaction, jobs: Sequence[Tuple[int, Optional[str]]]) -> None:
     """Delete jobs, given by seq and unique key."""
-    seqs = [(seq,) for seq, _ in jobs]
-    for statement in (job.DELETE, *belongings.DELETE_ALL):
-        transaction.many(statement, seqs)
+    seqs = [seq for seq, _ in jobs]
+    if transaction.is_alone:
+        for statement in (job.DELETE, *belongings.DELETE_ALL):
+            transaction.many(statement, [(seq,) for seq in seqs])
+    else:
+        for statement in (job.DELETE_MANY, *belongings.DELETE_ALL_OF_MANY):
+            transaction.run(statement, seqs)
     keys = [(key, seq) for seq, key in jobs if key is not None]
     if keys:
         transaction.many(belongings.RELEASE_KEY, keys)

@@ -343,6 +343,9 @@ REQUEUE = Statement(
 
 DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != RUNNING), *names("seq"))
 
+# The primary key.
+DELETE_MANY = Statement(delete(job).where(one_of(job.c.seq, given("seqs")), _ANY_STATUS != RUNNING), *names("seqs"))
+
 # Index: finished.
 FINISHED = Statement(
     select(job.c.finished_at, job.c.seq, job.c.queue, job.c.function, job.c.status)
