@@ -219,7 +219,10 @@ class Actor:
 
     def _look_at_arguments(self, job):
         """A job that this claim still holds has the arguments that were claimed."""
-        query = "SELECT args FROM sqlitejob_job JOIN sqlitejob_payload USING (seq) WHERE seq = %s AND claim_number = %s"
+        query = (
+            "SELECT args FROM sqlitejob_job JOIN sqlitejob_payload USING (seq) "
+            "WHERE seq = %s AND claim_number = %s AND status = 'running'"
+        )
         rows = self.storage._committer.outside(lambda connection: connection.execute(query, job[:2]).fetchall())
         if rows not in ([], [(job.args,)]):
             self._history.note(wrong=[f"the arguments of {job.id} were exchanged while it ran"])
