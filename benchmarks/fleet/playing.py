@@ -15,15 +15,17 @@ class Played(NamedTuple):
     counts: Dict[str, int]
     # How long each job waited that began in this time, from when its producer wanted it stored; sorted.
     waits: List[float]
-    # The time of all that were served, that waited, that ran: in seconds times their number.
+    # The time of all that were served, that waited, that ran, whose end was not recorded: seconds times their number.
     core_seconds: float
     flush_seconds: float
     lock_seconds: float
     waiting_seconds: float
     running_seconds: float
+    unsettled_seconds: float
     waiting_at_begin: int
     waiting: int
     running: int
+    unsettled: int
     inherited: int
 
     def rate(self, what: str) -> float:
@@ -64,9 +66,11 @@ def play(case: Case) -> Played:
         lock_seconds=spent["lock seconds"],
         waiting_seconds=spent["waiting seconds"],
         running_seconds=spent["running seconds"],
+        unsettled_seconds=spent["unsettled seconds"],
         waiting_at_begin=waiting_at_begin,
         waiting=world.waiting.present,
         running=world.running.present,
+        unsettled=world.unsettled.present,
         inherited=inherited,
     )
 
@@ -82,6 +86,7 @@ def _state(world: World) -> Dict[str, float]:
         "lock seconds": world.notify_lock.busy.seconds,
         "waiting seconds": world.waiting.seconds,
         "running seconds": world.running.seconds,
+        "unsettled seconds": world.unsettled.seconds,
     }
 
 

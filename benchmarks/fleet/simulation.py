@@ -43,8 +43,8 @@ class World:
         # Those, and the claimed ones whose claim is not committed: so many a peek sees.
         self.visible = 0
         self.waits: List[float] = []
-        # From when a producer wants a job stored until it begins; and from then until it ends.
-        self.waiting, self.running = Level(self.agenda), Level(self.agenda)
+        # From when a producer wants a job stored until it begins, from then until it ends, and until that is recorded.
+        self.waiting, self.running, self.unsettled = Level(self.agenda), Level(self.agenda), Level(self.agenda)
         self.workers = [Worker(self, f"worker {number}") for number in range(case.fleet.workers)]
         self.doorbell = Doorbell(self)
 

@@ -106,6 +106,7 @@ class Worker:
         world.counts["settled"] += settled
         world.counts["claimed"] += len(taken)
         world.waiting.change(-len(taken))
+        world.unsettled.change(-settled)
         for asked in taken:
             world.waits.append(world.agenda.now - asked)
             self._run(world.case.load.durations.draw(world.dice))
@@ -124,6 +125,7 @@ class Worker:
         self._running -= 1
         self._ended += 1
         self._world.running.change(-1)
+        self._world.unsettled.change(1)
         self._world.counts["ended"] += 1
         if not self._is_at_work:
             self._go_on()
