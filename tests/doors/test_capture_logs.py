@@ -173,7 +173,8 @@ def test_a_traceback_belongs_to_its_record_and_is_left_to_other_handlers_to_writ
 
     class Other(logging.Handler):
         def emit(self, record):
-            written.append(record.exc_text)
+            if record.name == app.name:
+                written.append(record.exc_text)
 
     def work():
         try:

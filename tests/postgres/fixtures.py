@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import uuid
 from typing import Iterator, Union
 
@@ -75,8 +76,18 @@ def _cleaner(postgres_server, _database_of_the_worker):
 
 @pytest.fixture
 def postgres_url(postgres_server, _database_of_the_worker, _cleaner) -> str:
+    let_go()
     _cleaner.clean()
     return postgres_server.url_of(_database_of_the_worker)
+
+
+def let_go() -> None:
+    """End the listeners that an earlier test has left: they would connect again, and hold the locks of its workers."""
+    storages = sys.modules.get("sqlite_job.storage.postgres.storage")
+    for storage in list(getattr(storages, "_all_storages", ())):
+        storage._listener._workers.clear()
+        storage._listener._callbacks.clear()
+        storage._listener.close()
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def quieten(watcher):
 def test_a_watcher_hears_of_a_job_when_it_is_committed_and_not_before(stage, first, second):
     watcher = first.watch()
     quieten(watcher)
-    with stage.begun_until_its_commit(second, second.enqueue, [new_job()]):
+    with stage.begun_until_its_commit(second, second.enqueue, [new_job("a")]):
         assert not watcher.wait(0.3)
     assert watcher.wait(DEADLINE)
     watcher.close()

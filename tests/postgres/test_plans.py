@@ -133,18 +133,19 @@ END $$
 
 
 @pytest.fixture(scope="module", params=["analyzed", "never analyzed"])
-def connection(request, postgres_server):
+def connection(request, postgres_server, worker_name):
     """A connection to a database with many finished jobs, and statistics of them."""
-    url = postgres_server.create_database("plans")
+    name = f"plans_{worker_name}"
+    url = postgres_server.create_database(name)
     storage = PostgresStorage(parse(url), "full")
     storage.enqueue([new_job("a")])
     storage.close()
-    with psycopg.connect(postgres_server.conninfo_of("plans"), autocommit=True, prepare_threshold=None) as made:
+    with psycopg.connect(postgres_server.conninfo_of(name), autocommit=True, prepare_threshold=None) as made:
         made.execute(ROWS)
         if request.param == "analyzed":
             made.execute(ANALYZE)
         yield made
-    postgres_server.drop_database("plans")
+    postgres_server.drop_database(name)
 
 
 def plan_of(connection, statement, values, mode):
@@ -174,9 +175,9 @@ def test_each_hot_statement_uses_its_index(connection, name, mode):
 
 
 @pytest.mark.usefixtures("connection")
-def test_no_statement_of_ours_is_compiled(postgres_server):
+def test_no_statement_of_ours_is_compiled(postgres_server, worker_name):
     """That takes longer than any of them runs."""
-    storage = PostgresStorage(parse(postgres_server.url_of("plans")), "full")
+    storage = PostgresStorage(parse(postgres_server.url_of(f"plans_{worker_name}")), "full")
 
     def read_setting(transaction):
         return transaction._cursor.execute("SHOW jit").fetchone()

@@ -29,7 +29,7 @@ HOT = {
         "UPDATE sqlitejob_job SET status='completed', started_at=ended.started_at, finished_at=ended.finished_at, "
         "worker_id=NULL FROM unnest(CAST(%s AS BIGINT[]), CAST(%s AS BIGINT[]), CAST(%s AS BIGINT[]), "
         "CAST(%s AS BIGINT[])) AS ended(started_at, finished_at, seq, claim_number) "
-        "WHERE sqlitejob_job.seq = ended.seq AND sqlitejob_job.status = 'running' "
+        "WHERE sqlitejob_job.seq = ended.seq AND coalesce(sqlitejob_job.status, '') = 'running' "
         "AND sqlitejob_job.claim_number = ended.claim_number",
     ),
     "PAYLOAD": (

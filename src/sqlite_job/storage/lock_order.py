@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Sequence, Set, Tuple
 
 from sqlite_job.core.errors import JobNotFoundError
-from sqlite_job.core.outcomes import Limited, Outcome
+from sqlite_job.core.outcomes import Limited, Outcome, Retried, Snoozed
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.sql import group, job
 from sqlite_job.storage.transaction import Transaction
@@ -47,7 +47,9 @@ def serialize_turn(transaction: Transaction, array: Array, outcomes: Sequence[Ou
     keys = {group_lock(key) for key, _ in rows if key is not None}
     keys.update(_locks_of_limited(outcomes))
     transaction.serialize(keys)
-    return any(is_due for _, is_due in rows)
+    return any(is_due for _, is_due in rows) or any(
+        isinstance(outcome, (Retried, Snoozed)) and outcome.run_at <= now for outcome in outcomes
+    )
 
 
 def locate(transaction: Transaction, job_id: str) -> Tuple[int, JobStatus]:

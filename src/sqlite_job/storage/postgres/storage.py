@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlite_job.core.clock import SECOND, elapsed, pause
 from sqlite_job.core.errors import DatabaseError
-from sqlite_job.core.jobs import NewJob
+from sqlite_job.core.jobs import NewJob, RescuedJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.storage.commit_hub import CommitHub
@@ -71,6 +71,7 @@ class PostgresStorage(PostgresSharing):
         self._hub = CommitHub()
         self._opening = threading.Lock()
         self._is_open = False
+        self._fleet = 0  # the workers there were at the last look
         self._unheard = UnheardExchanges()
         sequence = self._dialect.qualified("sqlitejob_job_seq_seq").replace("'", "''")
         self._next_seqs_text = f"SELECT nextval('{sequence}') FROM generate_series(1, %s)"  # noqa: S608 - a quoted name
@@ -122,6 +123,12 @@ class PostgresStorage(PostgresSharing):
         """Show that a worker has ended, and leave its row to be found."""
         self._unheard.forget(worker_id)
         super().abandon_worker(worker_id)
+
+    def rescue(self, now: int, max_deaths: int, *, by_lease: bool = True) -> List[RescuedJob]:
+        """Take the jobs of dead workers from them; of many workers only some look each time."""
+        if self._draw() * self._fleet > _LOOKS_A_SECOND:
+            return []
+        return super().rescue(now, max_deaths, by_lease=by_lease)
 
     def watch(self) -> CommitWatcher:
         """Return a new watcher of this database's new work."""
@@ -237,8 +244,9 @@ class PostgresStorage(PostgresSharing):
         self._listener.release(worker_id)
 
     def _ended(self, worker_ids: Collection[int]) -> AbstractSet[int]:
+        self._fleet = len(worker_ids)
         looked_for = set(worker_ids) - self._listener.own()
-        if not looked_for or self._draw() * len(worker_ids) > _LOOKS_A_SECOND:
+        if not looked_for:
             return set()
         missing: AbstractSet[int] = looked_for - self._committer.outside(self._listener.held)
         missing = self._without_latecomers(missing) if missing else missing
