@@ -7,8 +7,9 @@ from typing import Optional
 
 from sqlite_job.core.clock import SystemClock
 from sqlite_job.core.copies import Copy
+from sqlite_job.core.errors import BackupRefusedError
 from sqlite_job.settings import default_database
-from sqlite_job.storage.opening import Database, environment_allows_network_fs, locate
+from sqlite_job.storage.opening import Database, environment_allows_network_fs, is_server, locate, shown
 
 
 def back_up(target: Database, database: Optional[Database] = None, *, force: bool = False) -> Copy:
@@ -42,4 +43,10 @@ def restore(source: Database, database: Optional[Database] = None, *, force: boo
 
 
 def _locate(database: Optional[Database]) -> str:
-    return locate(default_database() if database is None else database)
+    found = locate(default_database() if database is None else database)
+    if is_server(found):
+        raise BackupRefusedError(
+            f"{shown(found)} is on a server, and this copies files: use the server's own pg_dump, or take the queue "
+            f"into a file with sqlite-job move"
+        )
+    return found

@@ -144,3 +144,11 @@ def test_workers_take_the_password_from_the_environment_and_show_it_nowhere(task
     assert "postgresql" in out + err
     assert process.returncode == 0
     wait_until(lambda: jobs.counts()[JobStatus.RUNNING] == 0)
+
+
+def test_a_server_is_neither_copied_as_a_file_nor_overwritten_by_one(command, jobs):
+    jobs.enqueue("divide", 8, 2)
+
+    assert "pg_dump" in command("backup", "copy.db", code=7).err
+    assert "pg_dump" in command("restore", "copy.db", "--force", code=7).err
+    assert jobs.counts()[JobStatus.PENDING] == 1
