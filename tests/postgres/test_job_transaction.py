@@ -250,7 +250,9 @@ def test_the_pool_is_not_used_up_by_transactions_however_they_end(database):
 
     assert [info.status is JobStatus.COMPLETED for info in infos] == [number % 4 == 0 for number in range(60)]
     assert transactions(database) == []
-    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sqlite-job'"
+    connections = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sqlite-job' AND datname = current_database()"
+    )
     wait_until(lambda: execute(database, connections)[0][0] <= 5)  # four of the pool, and one that listens
 
 

@@ -40,7 +40,7 @@ time.sleep(600)
 # The sessions that hold locks of workers.
 LISTENERS = """
 SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid)
-WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND application_name = %s
+WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND application_name = %s AND datname = current_database()
 """
 
 

@@ -17,20 +17,20 @@ class Settings(WorkerSettings):
 
 
 @pytest.fixture
-def url_of_role(postgres_server, empty_postgres_url):
+def url_of_role(postgres_server, empty_postgres_url, worker_name):
     """The URL of a role that owns the schema "jobs", and has no other right."""
     import psycopg
 
-    url = make_url(empty_postgres_url)
+    url, name = make_url(empty_postgres_url), f"owner_{worker_name}"  # a role is known to all databases
     with psycopg.connect(postgres_server.conninfo_of(url.database), autocommit=True) as connection:
-        connection.execute("CREATE ROLE owner_of_jobs LOGIN PASSWORD 'secret'")
-        connection.execute("CREATE SCHEMA jobs AUTHORIZATION owner_of_jobs")
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+        connection.execute(f"CREATE SCHEMA jobs AUTHORIZATION {name}")
         connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    role = url.set(username="owner_of_jobs", password="secret").update_query_dict({"schema": "jobs"})
+    role = url.set(username=name, password="secret").update_query_dict({"schema": "jobs"})
     yield role.render_as_string(hide_password=False)
     with psycopg.connect(postgres_server.conninfo_of(url.database), autocommit=True) as connection:
-        connection.execute("DROP OWNED BY owner_of_jobs CASCADE")
-        connection.execute("DROP ROLE owner_of_jobs")
+        connection.execute(f"DROP OWNED BY {name} CASCADE")
+        connection.execute(f"DROP ROLE {name}")
 
 
 def test_a_schema_that_was_made_for_a_role_is_all_it_needs(url_of_role):
