@@ -118,7 +118,7 @@ class Threads(WorkerSettings):
     lease = 3
     max_jobs = 6
     # So many deaths by our own hand no innocent job has; poison has them within seconds.
-    max_deaths = 10
+    max_deaths = 8
     shutdown_timeout = 2
 
 

@@ -72,6 +72,16 @@ def rescued_within(storage, seconds):
     return time.monotonic() - began < seconds
 
 
+def test_of_many_workers_only_some_look_for_the_dead_each_time(first, second):
+    first.enqueue([new_job("a")])
+    claim(first, worker_id=1)
+    first.abandon_worker(1)
+    second._fleet, second._draw = 100, lambda: 0.21  # twenty looks a second together
+    assert second.rescue(NOW, 3) == []
+    second._draw = lambda: 0.19
+    assert [job.id for job in second.rescue(NOW, 3)] == ["a"]
+
+
 def test_a_worker_whose_process_was_killed_is_seen_at_once(stage, first, worker_process):
     first.enqueue([new_job("a")])
     process, _ = worker_process()

@@ -83,6 +83,23 @@ def test_a_job_is_there_once_though_its_second_commit_is_lost_too(proxy, storage
     assert [row[0] for row in rows(JOBS)] == ["a"]
 
 
+def test_a_job_that_is_stored_again_after_nobody_knew_is_there_once(storage, rows):
+    """As threads that shared a commit do, each for itself, when that one's end could not be asked for."""
+    storage.enqueue([unnamed("a"), unnamed("b")])
+    storage.enqueue([unnamed("a")])
+
+    assert [row[0] for row in rows(JOBS)] == ["a", "b"]
+
+
+def test_a_number_that_was_given_before_is_not_taken_for_a_job_that_is_there(storage, rows):
+    """As after a dump that was read back without its sequences."""
+    storage.enqueue([unnamed("a"), unnamed("b")])
+    rows("SELECT setval('sqlitejob_job_seq_seq', 1, false)")
+    storage.enqueue([unnamed("c")])
+
+    assert [row[0] for row in rows(JOBS)] == ["a", "b", "c"]
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("how", "there"), [(BEFORE, []), (AFTER, ["a"])])
 def test_who_cannot_be_told_how_an_enqueue_ended_is_told_that(proxy, storage, rows, how, there):

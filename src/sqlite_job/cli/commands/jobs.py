@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
 import click
@@ -24,7 +25,6 @@ from sqlite_job.cli.moments import format_age, format_moment, format_span
 from sqlite_job.cli.preview import SHORTENED_NOTE, is_shortened, preview_job_call, preview_outcome
 from sqlite_job.cli.printable import printable_line, printable_lines
 from sqlite_job.cli.progress import describe_progress
-from sqlite_job.core.clock import SystemClock, to_datetime
 from sqlite_job.core.jobs import JobFailure, JobInfo
 from sqlite_job.core.notes import JobProgress
 from sqlite_job.core.states import JobStatus
@@ -93,7 +93,7 @@ def list_jobs(
     elif only_ids:
         echo_lines("\n".join(printable_line(job.id) for job in jobs))
     else:
-        _write_list(jobs)
+        _write_list(jobs, inspector.now())
     if following is not None:
         click.echo(f"There are more: add --after {following}", err=True)
 
@@ -119,8 +119,7 @@ def show(job_id: str, *, as_json: bool, database: Optional[str]) -> None:
         write_lines(_failure_lines(failure))
 
 
-def _write_list(jobs: List[JobInfo]) -> None:
-    now = to_datetime(SystemClock().now())
+def _write_list(jobs: List[JobInfo], now: datetime) -> None:
     rows = [
         [
             styled(job.id),

@@ -12,7 +12,6 @@ from sqlite_job.cli.database import database_option, open_existing
 from sqlite_job.cli.facts import json_option, worker_facts, write_json
 from sqlite_job.cli.moments import format_age
 from sqlite_job.cli.printable import printable_line
-from sqlite_job.core.clock import SystemClock, to_datetime
 from sqlite_job.core.states import JobStatus
 from sqlite_job.inspection import WorkerInfo
 
@@ -46,9 +45,10 @@ def status(*, as_json: bool, database: Optional[str]) -> None:
         return
     click.echo(printable_line(f"Database {inspector.location}"))
     click.echo()
-    _write_queues(queues, paused)
+    now = inspector.now()
+    _write_queues(queues, paused, now)
     click.echo()
-    _write_workers(workers)
+    _write_workers(workers, now)
 
 
 def _facts(location: str, queues: _Counts, paused: _Paused, workers: List[WorkerInfo]) -> Dict[str, Any]:
@@ -66,7 +66,7 @@ def _facts(location: str, queues: _Counts, paused: _Paused, workers: List[Worker
     }
 
 
-def _write_queues(queues: _Counts, paused: _Paused) -> None:
+def _write_queues(queues: _Counts, paused: _Paused, now: datetime) -> None:
     if not queues:
         click.echo("No jobs")
         return
@@ -77,18 +77,16 @@ def _write_queues(queues: _Counts, paused: _Paused) -> None:
         for queue, counts in queues.items()
     ]
     if paused:
-        now = to_datetime(SystemClock().now())
         columns.append(Column("Paused"))
         for queue, row in zip(queues, rows):
             row.append(styled(format_age(paused[queue], now) if queue in paused else "", "yellow"))
     write_table(columns, rows)
 
 
-def _write_workers(workers: List[WorkerInfo]) -> None:
+def _write_workers(workers: List[WorkerInfo], now: datetime) -> None:
     if not workers:
         click.echo("No workers")
         return
-    now: datetime = to_datetime(SystemClock().now())
     rows = [
         [
             styled(worker.id),

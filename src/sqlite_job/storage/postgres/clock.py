@@ -11,9 +11,6 @@ from sqlite_job.core.clock import SystemClock, elapsed
 # Clocks drift by some milliseconds an hour, and are set now and then.
 _AGAIN_SECONDS = 60.0
 
-# While the server is away.
-_PUT_OFF_SECONDS = 5.0
-
 _SAMPLES = 3
 
 _ASK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

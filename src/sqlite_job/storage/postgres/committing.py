@@ -13,7 +13,6 @@ from sqlite_job.storage.postgres.connections import Connections
 from sqlite_job.storage.postgres.dialect import JobDialect
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
 from sqlite_job.storage.postgres.trouble import (
-    UNIQUE_VIOLATION,
     has_bad_character,
     is_lost,
     must_run_again,
@@ -70,9 +69,12 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE backend_xid = %(xid)s::text::xid8::xid AND state LIKE 'idle in transaction%%'
 """
 
-
 # The same for a statement that is a transaction by itself: as long as its session is there, so is what it wrote.
 _END_CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND query LIKE 'WITH numbered%%'"
+
+
+# As PostgreSQL names the constraint of a unique column.
+_UNIQUE_ID = "sqlitejob_job_id_key"
 
 
 class InDoubtError(DatabaseUnavailableError):
@@ -152,7 +154,7 @@ class Committer:
         return self._until_done(look, trouble)
 
     def at_once(self, statement: Statement, values: Sequence[Any]) -> None:
-        """Execute a statement that is a transaction by itself, and stores rows whose keys are new.
+        """Execute a statement that is a transaction by itself, and stores jobs whose ids were made for them.
 
         Raises a DatabaseError.
         """
@@ -170,8 +172,8 @@ class Committer:
                 except psycopg.Error as error:
                     if is_lost(error):
                         cut_off.append(session)
-                    elif cut_off and error.sqlstate == UNIQUE_VIOLATION:
-                        return  # by an earlier one
+                    elif error.diag.constraint_name == _UNIQUE_ID:
+                        return  # stored by an earlier one, perhaps of a call before: ids are made once
                     raise
 
         try:

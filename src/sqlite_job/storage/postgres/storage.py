@@ -141,12 +141,11 @@ class PostgresStorage(PostgresSharing):
         return self._hub.subscribe(callback, partial(self._watcher, self._news.__eq__))
 
     def close(self) -> None:
-        """Close all connections; the next use opens new ones, and looks at the tables again."""
+        """Close all connections; the next use opens new ones, and looks at the tables again: they may have moved."""
         self._is_open, self._identity = False, None
         self._hub.stop()
         self._listener.close()
         self._connections.forget()
-        self._is_open = False  # what is there then is looked over again: it may have been moved
 
     def __del__(self) -> None:
         """Let go of what nobody holds any more, without waiting for anybody."""

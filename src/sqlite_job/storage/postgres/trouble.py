@@ -15,11 +15,9 @@ from sqlite_job.core.errors import (
     DatabaseUnusableError,
 )
 
-UNIQUE_VIOLATION = "23505"
-
 # Another transaction was in the way: serialization_failure, deadlock_detected, lock_not_available; unique_violation, as
 # when somebody else has just stored a job of the same id. The next run sees what that one has done.
-_RERUN = ("40001", "40P01", "55P03", UNIQUE_VIOLATION)
+_RERUN = ("40001", "40P01", "55P03", "23505")
 
 # The server ends or begins: admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, too many connections,
 # idle_in_transaction_session_timeout, a standby that was promoted or is none (read_only_sql_transaction).
