@@ -15,7 +15,7 @@ class Sizes(NamedTuple):
     latencies: int = 30
     idle_seconds: float = 2.5
     kill_jobs: int = 100
-    kill_seconds: float = 60.0
+    kill_seconds: float = 30.0
 
 
 FULL = Sizes()

@@ -191,7 +191,7 @@ class SQLiteJob(Operations):
         Raises UnknownFunctionError (with settings), EncodeError, PayloadTooLargeError, DuplicateJobError,
         DatabaseError; then nothing was written.
         """
-        new = self._new_job(function, args, kwargs)
+        new = self._new_job(function, args, kwargs, self._clock.now())
         existing = self._store((new,))
         return Job(existing.get(new.id, new.id) if existing else new.id, self._outside or self)
 
@@ -200,7 +200,8 @@ class SQLiteJob(Operations):
         if self._options.job_id is not None:
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
-        new_jobs = [self._new_job(one.function, one.args, one.kwargs) for one in map(check_call, calls)]
+        now = self._clock.now()
+        new_jobs = [self._new_job(one.function, one.args, one.kwargs, now) for one in map(check_call, calls)]
         existing = self._store(new_jobs) if new_jobs else {}
         return [Job(existing.get(new.id, new.id), self._outside or self) for new in new_jobs]
 
@@ -217,7 +218,7 @@ class SQLiteJob(Operations):
         """Do as `enqueue`, without blocking the event loop while the disk works."""
         import asyncio  # half of this package's import time, for those who do not use it
 
-        new = self._new_job(function, args, kwargs)
+        new = self._new_job(function, args, kwargs, self._clock.now())
         session = self._options.session
         if session is None:
             # In a copy of this context: a job that is run inline knows by it what runs around it, and one that has the
@@ -266,7 +267,7 @@ class SQLiteJob(Operations):
         self._maker = JobMaker(settings.codecs, settings.max_payload, settings.previews)
 
     def _new_job(
-        self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any], now: int
     ) -> NewJob:
         # Most callers enqueue one function again and again: its name is looked up and checked once.
         last, resolved = self._last_resolved
@@ -274,7 +275,6 @@ class SQLiteJob(Operations):
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
         options = self._options
-        now = self._clock.now()
         job_id = options.job_id or _make_id.made_at(now)
         if self._middleware:
             options = self._ask_middleware(job_id, resolved, args, kwargs)

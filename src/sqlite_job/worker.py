@@ -311,6 +311,8 @@ class Worker:
             queue_limits=make_queue_limits(settings.queue_limits, self.queues),
             # Of one queue there is nothing to share out.
             weights=self.weights if len(self.queues) > 1 else None,
+            # Of a job that may not die once, each start counts, whatever ends it.
+            starts_on_record=settings.max_deaths == 1,
         )
 
     def _on_stuck(self, job: ClaimedJob) -> None:

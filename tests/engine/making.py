@@ -82,7 +82,7 @@ class Bench:
         self.engine = Engine(
             storage,
             self.registration,
-            EngineOptions(tuple(queues), tuple(functions), slots, wishes["poll_delay"], wishes["shutdown_timeout"]),
+            EngineOptions(tuple(queues), tuple(functions), slots, **wishes),
             clock=self.clock,
             events=events,
             watcher=self.watcher,

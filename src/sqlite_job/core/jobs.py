@@ -67,6 +67,11 @@ class NewJob(NamedTuple):
     has_own_id: bool
     conditions: Optional[Conditions] = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it may start at once, and nothing is to be looked at before it is stored."""
+        return self.run_at is None and self.conditions is None and self.tags is None and not self.has_own_id
+
     def job_row(self, seq: int) -> Tuple[Any, ...]:
         """Return the values of the job's own row."""
         return (seq, *self[:8])

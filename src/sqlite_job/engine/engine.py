@@ -62,6 +62,7 @@ class EngineOptions(NamedTuple):
     claims_ahead: bool = True
     batches: Mapping[str, int] = MappingProxyType({})
     queue_limits: Tuple[QueueLimit, ...] = ()
+    starts_on_record: bool = False  # no power cut can undo that a job has started
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -181,8 +182,12 @@ class Engine:
             self.forget_held()
         if exchange.unlimited:
             exchange = self._limit(exchange)
+        if exchange.suspect or self._options.starts_on_record:
+            self._storage.sync()
         self._start(exchange.claimed)
         self._start_suspect(exchange.suspect)
+        # While they run.
+        self._storage.sync()
         if wanted and exchange.paused != self._paused:
             self._heed_paused(exchange.paused)
         found = exchange.claimed or exchange.suspect or exchange.unlimited or exchange.is_expelled

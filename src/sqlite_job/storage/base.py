@@ -77,11 +77,15 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         notes: Sequence[JobNotes] = (),
     ) -> Exchange:
         """Settle, promote and claim in one transaction."""
+        write = self._write if outcomes or notes else self._write_claim
         try:
-            return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, self._settle_all))
+            return write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, self._settle_all))
         except _Stale:
             settle = self._settle_one_by_one
             return self._write(partial(self._exchange, worker_id, outcomes, wanted, now, notes, settle))
+
+    def sync(self) -> None:
+        """Have nothing to wait for: each commit has waited."""
 
     def peek(self, wanted: Wanted, now: int) -> Peek:
         """Read what an exchange would find."""
@@ -350,8 +354,8 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         return self._settle_one_by_one(transaction, worker_id, others, now)
 
     def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
-        """Complete jobs, given as `job.COMPLETE` wants them; returns how many fences held."""
-        return transaction.many(job.COMPLETE, rows)
+        """Complete jobs, given as `completion.COMPLETE` wants them; returns how many fences held."""
+        raise NotImplementedError
 
     def _settle_one_by_one(
         self, transaction: Transaction, worker_id: int, outcomes: Sequence[Outcome], now: int

@@ -50,6 +50,18 @@ def open_lock_file(path: str) -> int:
         raise DatabaseUnavailableError(_explain_creation(path, error)) from error
 
 
+def sync_journal(path: str) -> None:
+    """Have the disk write what the -wal at `path` holds: of SQLite's files the one it never locks, so it may be opened.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    try:
+        getattr(os, "fdatasync", os.fsync)(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_nothing() -> int:
     """Return a descriptor that reads and writes nothing, to stand in the place of another one."""
     return os.open(os.devnull, os.O_RDWR)

@@ -11,6 +11,14 @@ from sqlite_job.storage.sql import job, payload, tag
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 
+_ONE_JOB, _ITS_PAYLOAD = job.ENQUEUE_NEXT.rows(1), payload.INSERT_LAST.rows(1)
+
+
+def insert_plain(transaction: Transaction, new: NewJob) -> None:
+    """Insert one plain job where the database itself counts: the shortest way for what is stored most often."""
+    transaction.run(_ONE_JOB, *new[:8])
+    transaction.run(_ITS_PAYLOAD, *new[8:13])
+
 
 def insert_jobs(transaction: Transaction, jobs: Sequence[NewJob], seqs: Sequence[int]) -> None:
     """Insert jobs under these seqs, with their payloads and tags."""

@@ -180,8 +180,12 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Shar
 
         All in one transaction. Claimed jobs are running, with tries and claim_number one higher, and held by
         `worker_id`. An outcome whose fence (seq, claim_number) no longer holds changes nothing and comes back in
-        `stale`.
+        `stale`. Without outcomes and notes it may return before the disk has what it did: see `sync`.
         """
+        ...
+
+    def sync(self) -> None:
+        """Wait until the disk has all that was committed; does nothing where each commit waits, or none."""
         ...
 
     def peek(self, wanted: Wanted, now: int) -> Peek:

@@ -17,7 +17,7 @@ from sqlite_job.core.outcomes import (
     Snoozed,
 )
 from sqlite_job.storage.limiting import note_rate
-from sqlite_job.storage.sql import failure, group, job, result, suspect
+from sqlite_job.storage.sql import completion, failure, group, job, result, suspect
 from sqlite_job.storage.transaction import Transaction
 
 
@@ -34,7 +34,7 @@ def settle_one(transaction: Transaction, worker_id: int, outcome: Outcome, now: 
 
 
 def _complete(transaction: Transaction, _worker_id: int, done: Completed) -> bool:
-    if not transaction.run(job.COMPLETE, *done[:4]):
+    if not transaction.run(completion.COMPLETE, *done[:4]):
         return False
     transaction.insert(result.INSERT, [(done.seq, *done[4:])])
     return True

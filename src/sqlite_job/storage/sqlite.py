@@ -10,6 +10,8 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
+from functools import partial
+from itertools import chain
 from typing import AbstractSet, Any, Callable, Collection, Deque, List, Mapping, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -19,15 +21,17 @@ from sqlite_job.core.errors import DatabaseBusyError, DatabaseError, DatabaseRep
 from sqlite_job.core.jobs import NewJob
 from sqlite_job.storage import files
 from sqlite_job.storage.commit_hub import CommitHub
+from sqlite_job.storage.disk_wait import DiskWait
 from sqlite_job.storage.filesystem import check_filesystem
 from sqlite_job.storage.free_space import FreeSpace
 from sqlite_job.storage.gate import Gate, GateClosedError, owners, refuse_to_wait_for_oneself
 from sqlite_job.storage.group_commit import GroupCommit
+from sqlite_job.storage.inserting import insert_plain
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import check_candidate, prepare_file
 from sqlite_job.storage.space import SpaceVerbs
-from sqlite_job.storage.sql import job
+from sqlite_job.storage.sql import completion, job
 from sqlite_job.storage.sqlite_connection import (
     check_version,
     connect,
@@ -38,6 +42,7 @@ from sqlite_job.storage.sqlite_connection import (
     translate,
 )
 from sqlite_job.storage.sqlite_sharing import SqliteSharing
+from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.trust import warn_of_open_folder
 from sqlite_job.storage.watching import watch_commits
@@ -75,6 +80,7 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         self._identity: files.Identity = (0, 0)
         self._opening = threading.Lock()
         self._writer: Optional[sqlite3.Connection] = None
+        self._disk_wait = DiskWait(path, durability)
         self._readers: Deque[sqlite3.Connection] = deque()
         self._group_commit = GroupCommit()
         self._hub = CommitHub()
@@ -99,6 +105,10 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         if owners:
             refuse_to_wait_for_oneself(self._path)
         return self._group_commit.submit(jobs, self._write_jobs)
+
+    def sync(self) -> None:
+        """Wait for the disk, which claims have not done."""
+        self._disk_wait.catch_up()
 
     def watch(self) -> CommitWatcher:
         """Return a new watcher of this file."""
@@ -167,6 +177,10 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def _write(self, work: Callable[[Transaction], T]) -> T:
         return self._in_turn(self._attempt, work)
 
+    def _write_claim(self, work: Callable[[Transaction], T]) -> T:
+        attempt: Callable[[Callable[[Transaction], T]], T] = partial(self._attempt, waits=False)
+        return self._in_turn(attempt, work)
+
     def _in_turn(self, attempt: Callable[[W], T], work: W) -> T:
         if owners:
             refuse_to_wait_for_oneself(self._path)
@@ -198,14 +212,16 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
             raise error
         pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
 
-    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+    def _attempt(self, work: Callable[[Transaction], T], *, waits: bool = True) -> T:
         connection = self._writing_connection()
         cursor = connection.cursor()
         try:
+            self._disk_wait.prepare(connection, waits=waits)
             # BEGIN IMMEDIATE: a read lock upgraded at the first write fails with SQLITE_BUSY at once, without waiting.
             cursor.execute("BEGIN IMMEDIATE")
             found = work(Transaction(cursor, _DIALECT))
             cursor.execute("COMMIT")
+            self._disk_wait.note_commit()
         except BaseException as error:
             self._abandon_transaction(connection, error)
             raise
@@ -233,12 +249,14 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         """Try to make room on a full disk: of pages that were changed again and again only the last counts."""
         with suppress(sqlite3.Error, DatabaseError):
             self._writer = connect(self._path, self._durability)
+            self._disk_wait.start_anew()
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _writing_connection(self) -> sqlite3.Connection:
         files.check_same(self._path, self._identity)
         if self._writer is None:
             self._writer = connect(self._path, self._durability)
+            self._disk_wait.start_anew()
         return self._writer
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
@@ -315,11 +333,27 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def _ended(self, worker_ids: Collection[int]) -> AbstractSet[int]:
         return {worker_id for worker_id in worker_ids if self._liveness.is_free(worker_id)}
 
+    def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
+        if len(jobs) == 1 and jobs[0].is_plain:
+            insert_plain(transaction, jobs[0])
+            return {}
+        return super()._enqueue(transaction, jobs)
+
     def _next_seqs(self, transaction: Transaction, count: int) -> Sequence[int]:
         # Inside a write transaction nobody else inserts.
         last = transaction.rows(job.LAST_SEQ)
         first = int(last[0][0]) + 1 if last else 1
         return range(first, first + count)
+
+    def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
+        some = completion.SOME
+        whole = len(rows) - len(rows) % some
+        ended = [
+            transaction.run(completion.COMPLETE_SOME, *chain.from_iterable(rows[start : start + some]))
+            for start in range(0, whole, some)
+        ]
+        ended += [transaction.run(completion.COMPLETE, *row) for row in rows[whole:]]
+        return sum(ended)
 
     def _array(self, values: Sequence[Any]) -> str:
         return json.dumps(values)

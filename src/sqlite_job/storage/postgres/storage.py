@@ -32,7 +32,7 @@ from sqlite_job.storage.postgres.sharing import PostgresSharing
 from sqlite_job.storage.postgres.transaction import PostgresTransaction
 from sqlite_job.storage.postgres.unheard import UnheardExchanges
 from sqlite_job.storage.postgres.watching import NotifyWatcher
-from sqlite_job.storage.sql import enqueue, job
+from sqlite_job.storage.sql import completion, enqueue
 from sqlite_job.storage.statement import Row
 from sqlite_job.storage.tables import BY_LEASE, BY_LOCK
 from sqlite_job.storage.transaction import Transaction
@@ -227,7 +227,7 @@ class PostgresStorage(PostgresSharing):
 
     def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
         # By seq, the third of each, as notes are written: the database locks them in the order of the arrays.
-        return transaction.run(job.COMPLETE_ALL, *map(list, zip(*sorted(rows, key=itemgetter(2)))))
+        return transaction.run(completion.COMPLETE_ALL, *map(list, zip(*sorted(rows, key=itemgetter(2)))))
 
     def _require_space(self) -> None:
         """Have nothing to look at: the server refuses by itself."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, and_, case, cast, column, delete, func, literal_column, or_, select, table, tuple_, update
+from sqlalchemy import (
+    and_,
+    case,
+    column,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    table,
+    tuple_,
+    update,
+)
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.sql.insertion import Insert
@@ -15,7 +27,6 @@ PENDING = status_literal(JobStatus.PENDING)
 SCHEDULED = status_literal(JobStatus.SCHEDULED)
 BLOCKED = status_literal(JobStatus.BLOCKED)
 RUNNING = status_literal(JobStatus.RUNNING)
-_COMPLETED = status_literal(JobStatus.COMPLETED)
 _FAILED = status_literal(JobStatus.FAILED)
 CANCELLED = status_literal(JobStatus.CANCELLED)
 NULL: Any = literal_column("NULL")
@@ -30,6 +41,9 @@ IS_RUNNING = Statement(select(job.c.seq).where(FENCE).with_for_update(read=True)
 _NEW = ("seq", "id", "queue", "function", "priority", "created_at", "run_at", "max_tries", "timeout")
 
 ENQUEUE = Insert(job, *_NEW, status=PENDING)
+
+# One alone, under the next seq, which the database counts.
+ENQUEUE_NEXT = Insert(job, *_NEW[1:], status=PENDING)
 
 ENQUEUE_SCHEDULED = Insert(job, *_NEW, status=SCHEDULED)
 
@@ -61,7 +75,7 @@ EXISTING_IDS = Statement(select(job.c.id).where(one_of(job.c.id, given("ids"))),
 
 # The status, hidden from PostgreSQL's planner, who else takes a partial index that fits it where the primary key does
 # better: among jobs that are given by their seqs.
-_ANY_STATUS = func.coalesce(job.c.status, literal_column("''"))
+ANY_STATUS = func.coalesce(job.c.status, literal_column("''"))
 
 _FOR_US = and_(
     one_of(job.c.function, given("functions")),
@@ -86,7 +100,7 @@ _CLAIMABLE = (
 # whose number PostgreSQL knows nothing as long as there were none.
 _CLAIMABLE_SUSPECT = (
     select(job.c.seq)
-    .where(among(job.c.seq, _SUSPECTS, locks=False), job.c.queue == given("queue"), _ANY_STATUS == PENDING, _FOR_US)
+    .where(among(job.c.seq, _SUSPECTS, locks=False), job.c.queue == given("queue"), ANY_STATUS == PENDING, _FOR_US)
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0"))
@@ -166,33 +180,6 @@ PROMOTE = Statement(
 
 # Index: due.
 NEXT_RUN_AT = Statement(select(func.min(job.c.run_at)).where(job.c.status == SCHEDULED))
-
-COMPLETE = Statement(
-    update(job)
-    .where(FENCE)
-    .values(started_at=given("started_at"), finished_at=given("finished_at"), status=_COMPLETED, worker_id=NULL),
-    *names("started_at", "finished_at", "seq", "claim_number"),
-)
-
-# The same of many jobs, each parameter an array; for databases that have them.
-_ENDS = ("started_at", "finished_at", "seq", "claim_number")
-_ended = (
-    func.unnest(*[cast(given(name), ARRAY(job.c[name].type)) for name in _ENDS])
-    .table_valued(*[column(name, job.c[name].type) for name in _ENDS])
-    .render_derived("ended")
-)
-
-# The primary key: with the index of all that runs (held), and its many dead entries, 400 jobs took 31 ms.
-COMPLETE_ALL = Statement(
-    update(job)
-    .where(
-        job.c.seq == _ended.c.seq,
-        _ANY_STATUS == RUNNING,
-        job.c.claim_number == _ended.c.claim_number,
-    )
-    .values(started_at=_ended.c.started_at, finished_at=_ended.c.finished_at, status=_COMPLETED, worker_id=NULL),
-    *names(*_ENDS),
-)
 
 FAIL = Statement(
     update(job)
@@ -344,7 +331,7 @@ REQUEUE = Statement(
 DELETE = Statement(delete(job).where(job.c.seq == given("seq"), job.c.status != RUNNING), *names("seq"))
 
 # The primary key.
-DELETE_MANY = Statement(delete(job).where(one_of(job.c.seq, given("seqs")), _ANY_STATUS != RUNNING), *names("seqs"))
+DELETE_MANY = Statement(delete(job).where(one_of(job.c.seq, given("seqs")), ANY_STATUS != RUNNING), *names("seqs"))
 
 # Index: finished.
 FINISHED = Statement(

@@ -12,6 +12,9 @@ _COLUMNS = ("seq", "codec", "args", "preview", "tags", "meta")
 
 INSERT = Insert(payload, *_COLUMNS)
 
+# Of the job that was inserted last by this connection.
+INSERT_LAST = Insert(payload, *_COLUMNS[1:], seq=func.last_insert_rowid())
+
 OF_CLAIMED = Statement(
     select(payload.c.seq, payload.c.codec, payload.c.args, payload.c.tags, payload.c.meta).where(
         one_of(payload.c.seq, given("seqs"))
