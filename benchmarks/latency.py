@@ -3,8 +3,9 @@
 Both read the same clock of the machine: the producer before the call, the function in its first line, as its result.
 The jobs are spaced so that the worker has settled one, and sleeps, before the next comes.
 
-Two commits lie in that time, the producer's and the one that claims the job. So there is a yardstick, which tells a
-slow disk from a slow program: one insert and commit by hand, timed in each of the pauses, in a file of its own.
+Two commits lie in that time, the producer's and the one that claims the job; at FULL the first waits for the disk. So
+there is a yardstick, which tells a slow disk from a slow program: one insert and commit by hand, timed in each of the
+pauses, in a file of its own.
 """
 
 from __future__ import annotations

@@ -110,6 +110,20 @@ def test_with_durability_normal_nothing_waits(make, log):
     assert log == [NORMAL, NORMAL]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux tells of locks, in /proc/locks")
+def test_sqlite_has_no_lock_on_the_journal_that_closing_it_could_drop(make, path):
+    storage = make()
+
+    def locked(_transaction):
+        with open("/proc/locks", encoding="ascii") as locks:
+            inodes = {int(word.split(":")[2]) for line in locks for word in line.split() if word.count(":") == 2}
+        return {name: os.stat(path + name).st_ino in inodes for name in ("", "-shm", "-wal")}
+
+    found = storage._write(locked)
+
+    assert found == {"": True, "-shm": True, "-wal": False}
+
+
 @pytest.fixture
 def bench(make, log):
     benches = []

@@ -1,7 +1,8 @@
 """Touch the files of a SQLite database, without ever opening one that SQLite may have open.
 
-Closing any other descriptor of the database, its -wal or its -shm drops the POSIX locks that SQLite holds in this
-process, and acknowledged commits are lost: so the database is only looked at (`os.stat`), or made where there is none.
+Closing any other descriptor of the database or its -shm drops the POSIX locks that SQLite holds in this process, and
+acknowledged commits are lost: so the database is only looked at (`os.stat`), or made where there is none. On the -wal
+SQLite has no locks.
 """
 
 from __future__ import annotations
