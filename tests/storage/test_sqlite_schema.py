@@ -19,7 +19,7 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
 from sqlite_job.storage.migrating import MIGRATIONS
 from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
-from sqlite_job.storage.sql import belongings, expiry, group, job, payload, queue, rate, schedule, unique
+from sqlite_job.storage.sql import belongings, completion, expiry, group, job, payload, queue, rate, schedule, unique
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -117,7 +117,8 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (job.IS_CLAIMABLE, ("default", '["add"]', 0), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.PROMOTE, (0,), "INDEX sqlitejob_due (run_at<?)"),
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
-        (job.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (completion.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (completion.COMPLETE_SOME, (0, 0, 1, 1) * 20, "sqlitejob_job USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.STATUS, ("a",), "INDEX sqlite_autoindex_sqlitejob_job_1 (id=?)"),
         (expiry.FIND, (0, 1), "INDEX sqlitejob_expiring (expires_at"),
         (group.IS_ANY_BLOCKED, (), "INDEX sqlitejob_blocked"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from sqlite_job.storage.sql import job, payload, result
+from sqlite_job.storage.sql import completion, job, payload, result
 from sqlite_job.storage.sqlite import _DIALECT
 from sqlite_job.storage.statement import Statement, given
 from sqlite_job.storage.tables import job as job_table
@@ -25,9 +25,20 @@ HOT = {
         "expires_at",
     ),
     "COMPLETE": (
-        job.COMPLETE,
+        completion.COMPLETE,
         "UPDATE sqlitejob_job SET status='completed', started_at=?, finished_at=?, worker_id=NULL "
         "WHERE sqlitejob_job.seq = ? AND sqlitejob_job.status = 'running' AND sqlitejob_job.claim_number = ?",
+    ),
+    "ENQUEUE_NEXT": (
+        job.ENQUEUE_NEXT.rows(1),
+        "INSERT INTO sqlitejob_job "
+        "(id, queue, function, status, priority, created_at, run_at, max_tries, timeout) "
+        "VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
+    ),
+    "ITS_PAYLOAD": (
+        payload.INSERT_LAST.rows(1),
+        "INSERT INTO sqlitejob_payload (seq, codec, args, preview, tags, meta) "
+        "VALUES (last_insert_rowid(), ?, ?, ?, ?, ?)",
     ),
     "ENQUEUE": (
         job.ENQUEUE.rows(1),
@@ -50,7 +61,7 @@ def test_the_text_of_a_hot_statement(name):
     assert " ".join(statement.compiled(_DIALECT).text.split()) == text
 
 
-@pytest.mark.parametrize("name", ["COMPLETE", "ENQUEUE", "PAYLOAD", "RESULT"])
+@pytest.mark.parametrize("name", ["COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"])
 def test_a_statement_of_the_hot_path_needs_no_rearranging(name):
     assert HOT[name][0].compiled(_DIALECT).arrange is None
 
