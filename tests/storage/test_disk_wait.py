@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 
 import pytest
 
 from sqlite_job.core.outcomes import Died, FailureReport
-from sqlite_job.storage import sqlite_connection
+from sqlite_job.storage import files, sqlite_connection
 from sqlite_job.storage.opening import _make_storage
 from tests.engine.making import Bench
 from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle
@@ -99,6 +100,30 @@ def test_a_commit_that_waits_waits_for_the_claims_before_it(make, log):
     storage.sync()
 
     assert log == [FULL]
+
+
+def test_who_waits_beside_another_has_not_waited_before_that_one(make, log, monkeypatch):
+    storage = make()
+    storage.enqueue([new_job("a")])
+    claim(storage)
+    is_at_it, may_end = threading.Event(), threading.Event()
+
+    def slow(_path):
+        is_at_it.set()
+        may_end.wait(30)
+
+    monkeypatch.setattr(files, "sync_journal", slow)
+    first, second = threading.Thread(target=storage.sync), threading.Thread(target=storage.sync)
+    first.start()
+    assert is_at_it.wait(30)
+    second.start()
+    second.join(0.1)  # it cannot end yet
+    was_waiting = second.is_alive()
+    may_end.set()
+    first.join()
+    second.join()
+
+    assert was_waiting
 
 
 def test_with_durability_normal_nothing_waits(make, log):

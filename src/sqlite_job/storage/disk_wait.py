@@ -8,6 +8,7 @@ an enqueue and its start, is made up for while the jobs run.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import suppress
 
 from sqlite_job.storage import files
@@ -22,6 +23,7 @@ class DiskWait:
         self._is_wanted = durability == "full"
         self._connection_waits = True
         self._is_behind = False
+        self._catching_up = threading.Lock()
 
     def start_anew(self) -> None:
         """Take note of a new connection, which is as `connect` makes it."""
@@ -40,8 +42,10 @@ class DiskWait:
 
     def catch_up(self) -> None:
         """Wait until the disk has what was committed without waiting."""
-        if self._is_behind:
-            self._is_behind = False
-            # What went wrong here is told to SQLite, too, by the system, at its next commit that waits.
-            with suppress(OSError):
-                files.sync_journal(self._journal)
+        # Another worker of this process may be at it for both: until it is done, nothing is on record for this one.
+        with self._catching_up:
+            if self._is_behind:
+                self._is_behind = False
+                # What went wrong here is told to SQLite, too, by the system, at its next commit that waits.
+                with suppress(OSError):
+                    files.sync_journal(self._journal)

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    and_,
-    case,
-    column,
-    delete,
-    func,
-    literal_column,
-    or_,
-    select,
-    table,
-    tuple_,
-    update,
-)
+from sqlalchemy import and_, case, column, delete, func, literal_column, or_, select, table, tuple_, update
 
 from sqlite_job.core.states import FINAL, WAITING, JobStatus
 from sqlite_job.storage.sql.insertion import Insert
