@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from typing import AbstractSet, Any, Callable, Collection, Deque, List, Mapping, Optional, Sequence, TypeVar
 
@@ -178,8 +177,7 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         return self._in_turn(self._attempt, work)
 
     def _write_claim(self, work: Callable[[Transaction], T]) -> T:
-        attempt: Callable[[Callable[[Transaction], T]], T] = partial(self._attempt, waits=False)
-        return self._in_turn(attempt, work)
+        return self._in_turn(self._attempt_claim, work)
 
     def _in_turn(self, attempt: Callable[[W], T], work: W) -> T:
         if owners:
@@ -226,6 +224,9 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
             self._abandon_transaction(connection, error)
             raise
         return found
+
+    def _attempt_claim(self, work: Callable[[Transaction], T]) -> T:
+        return self._attempt(work, waits=False)
 
     def _abandon_transaction(self, connection: sqlite3.Connection, error: BaseException) -> None:
         try:
