@@ -57,6 +57,10 @@ def hold_on(path):
         file.write(str(os.getpid()))
     time.sleep(600)
 
+def grow(megabytes):
+    global grown
+    grown = bytearray(megabytes * 1_000_000)
+
 def pid_of_process():
     return os.getpid()
 
@@ -68,7 +72,7 @@ def leave_orphan():
     return "left"
 
 class Settings(WorkerSettings):
-    functions = [add, add_later, mark, hold, hold_async, tell_pid, hold_on, pid_of_process, leave_orphan]
+    functions = [add, add_later, mark, hold, hold_async, tell_pid, hold_on, grow, pid_of_process, leave_orphan]
     database = "jobs.db"
     shutdown_timeout = 20
 

@@ -78,11 +78,13 @@ def test_a_worker_is_replaced_after_so_many_jobs(place, jobs):
     wait_until(lambda: len(worker_pids(place)) == 2 and not worker_pids(place) & before, "workers are not replaced")
 
 
-@pytest.mark.parametrize("option", ["--max-age", "--max-rss"])
-def test_a_worker_is_replaced_when_it_is_old_or_fat(place, jobs, option):
-    supervise(place, option, "1")
+@pytest.mark.parametrize(("option", "bound"), [("--max-age", "3"), ("--max-rss", "200")])
+def test_a_worker_is_replaced_when_it_is_old_or_fat(place, jobs, option, bound):
+    supervise(place, option, bound)
     wait_until(lambda: len(worker_pids(place)) == 1, "no worker starts")
     first = worker_pids(place)
+    if option == "--max-rss":
+        jobs.enqueue("grow", 300).result(DEADLINE)
     wait_until(lambda: worker_pids(place) and worker_pids(place) != first, "it is not replaced")
 
 

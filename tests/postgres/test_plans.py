@@ -17,6 +17,7 @@ from sqlite_job.storage.postgres.dialect import dialect_of
 from sqlite_job.storage.postgres.storage import PostgresStorage
 from sqlite_job.storage.sql import (
     belongings,
+    completion,
     expiry,
     failure,
     group,
@@ -69,8 +70,8 @@ HOT = {
     "IS_SUSPECT_CLAIMABLE": (job.IS_SUSPECT_CLAIMABLE, ("default", FUNCTIONS, 1), ("job_pkey", "claimable")),
     "PROMOTE": (job.PROMOTE, (1,), "due"),
     "NEXT_RUN_AT": (job.NEXT_RUN_AT, (), "due"),
-    "COMPLETE": (job.COMPLETE, (1, 1, 1, 1), ("job_pkey", "held")),
-    "COMPLETE_ALL": (job.COMPLETE_ALL, (SEQS, SEQS, SEQS, SEQS), ("job_pkey", "held")),
+    "COMPLETE": (completion.COMPLETE, (1, 1, 1, 1), ("job_pkey", "held")),
+    "COMPLETE_ALL": (completion.COMPLETE_ALL, (SEQS, SEQS, SEQS, SEQS), ("job_pkey", "held")),
     "FAIL": (job.FAIL, (1, 1, 1, 1), ("job_pkey", "held")),
     "IS_RUNNING": (job.IS_RUNNING, (1, 1), ("job_pkey", "held")),
     "CANCEL_REQUESTS": (job.CANCEL_REQUESTS, (1,), "held"),

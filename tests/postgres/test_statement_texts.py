@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sqlite_job.storage.postgres.dialect import dialect_of
-from sqlite_job.storage.sql import group, job, payload
+from sqlite_job.storage.sql import completion, group, job, payload
 
 HOT = {
     "CLAIM": (
@@ -24,7 +24,7 @@ HOT = {
         "sqlitejob_job.max_tries, sqlitejob_job.timeout, sqlitejob_job.deaths, sqlitejob_job.expires_at",
     ),
     "COMPLETE_ALL": (
-        job.COMPLETE_ALL,
+        completion.COMPLETE_ALL,
         None,
         "UPDATE sqlitejob_job SET status='completed', started_at=ended.started_at, finished_at=ended.finished_at, "
         "worker_id=NULL FROM unnest(CAST(%s AS BIGINT[]), CAST(%s AS BIGINT[]), CAST(%s AS BIGINT[]), "
