@@ -14,13 +14,14 @@ from typing import Callable, Dict, Iterator, List
 
 from rich.live import Live
 
-from benchmarks import drain, enqueue, footprint, growth, latency, machine, postgres, report, retention
+from benchmarks import drain, enqueue, footprint, growth, latency, machine, postgres, report, retention, workers
 from benchmarks.figures import Figure
 from benchmarks.sizes import FULL, QUICK, TINY, Sizes
 
 BENCHMARKS: Dict[str, Callable[[Sizes, Path], Iterator[Figure]]] = {
     "enqueue": enqueue.measure,
     "drain": drain.measure,
+    "workers": workers.measure,
     "latency": latency.measure,
     "footprint": footprint.measure,
     "growth": growth.measure,

@@ -9,6 +9,8 @@ from sqlite_job import Limit, WorkerSettings, task
 
 NAP_SECONDS = 0.001
 
+COMPUTE_SECONDS = 0.001
+
 # Of the limited jobs only so many can run at once: one for each key.
 KEYS = 1_000
 
@@ -37,13 +39,21 @@ def nap(number: int) -> int:
     return number
 
 
+def compute(number: int) -> int:
+    """Need a millisecond of CPU, whatever the machine; what other threads do meanwhile does not count."""
+    end = time.thread_time() + COMPUTE_SECONDS
+    while time.thread_time() < end:
+        pass
+    return number
+
+
 def stamp() -> int:
     """Return when this line was reached."""
     return time.time_ns()
 
 
 FUNCTIONS: Dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (echo, async_echo, limited_echo, process_echo, nap, stamp)
+    function.__name__: function for function in (echo, async_echo, limited_echo, process_echo, nap, compute, stamp)
 }
 
 

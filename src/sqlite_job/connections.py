@@ -201,7 +201,11 @@ class SQLiteJob(Operations):
             message = "job_id names one job; give enqueue_many none"
             raise InvalidOptionError(message)
         now = self._clock.now()
-        new_jobs = [self._new_job(one.function, one.args, one.kwargs, now) for one in map(check_call, calls)]
+        checked = list(map(check_call, calls))
+        new_jobs = [
+            self._new_job(one.function, one.args, one.kwargs, now, job_id)
+            for one, job_id in zip(checked, _make_id.many_made_at(now, len(checked)))
+        ]
         existing = self._store(new_jobs) if new_jobs else {}
         return [Job(existing.get(new.id, new.id), self._outside or self) for new in new_jobs]
 
@@ -267,7 +271,12 @@ class SQLiteJob(Operations):
         self._maker = JobMaker(settings.codecs, settings.max_payload, settings.previews)
 
     def _new_job(
-        self, function: Union[str, Callable[..., Any]], args: Tuple[Any, ...], kwargs: Mapping[str, Any], now: int
+        self,
+        function: Union[str, Callable[..., Any]],
+        args: Tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        now: int,
+        job_id: Optional[str] = None,
     ) -> NewJob:
         # Most callers enqueue one function again and again: its name is looked up and checked once.
         last, resolved = self._last_resolved
@@ -275,7 +284,7 @@ class SQLiteJob(Operations):
             resolved = self._resolve(function)
             self._last_resolved = (function, resolved)
         options = self._options
-        job_id = options.job_id or _make_id.made_at(now)
+        job_id = job_id or options.job_id or _make_id.made_at(now)
         if self._middleware:
             options = self._ask_middleware(job_id, resolved, args, kwargs)
         return self._maker.make(resolved, args, kwargs, options, job_id, now)

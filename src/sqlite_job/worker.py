@@ -25,7 +25,7 @@ from sqlite_job.core.limits import make_queue_limits
 from sqlite_job.core.names import check_name
 from sqlite_job.core.retention import Retention
 from sqlite_job.core.shares import check_weights
-from sqlite_job.engine.engine import Engine, EngineOptions
+from sqlite_job.engine.engine import Engine
 from sqlite_job.engine.executors.coroutines import EventLoopThread
 from sqlite_job.engine.failure_reporter import FailureReporter
 from sqlite_job.engine.hooks import Hooks
@@ -36,6 +36,7 @@ from sqlite_job.engine.housekeeping.notekeeper import Notekeeper
 from sqlite_job.engine.housekeeping.pruner import Pruner
 from sqlite_job.engine.housekeeping.rescuer import Rescuer
 from sqlite_job.engine.notebook import Notebook
+from sqlite_job.engine.options import EngineOptions
 from sqlite_job.engine.parenthood import die_with_parent
 from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import Runner

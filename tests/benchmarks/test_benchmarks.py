@@ -40,6 +40,7 @@ EXPECTED = {
         "Limit(1) for each of 1,000 keys": 300,
         "1 ms of sleep, 10 at once": 20,
     },
+    "workers": {"two processes, no-op, FULL": 300, "two processes, 1 ms of CPU, FULL": 20},
     "latency": {f"{name}, {durability}": 5 for durability in ("FULL", "NORMAL") for name in ("p50", "p99", "max")},
     "footprint": {
         "CPU of an idle worker": 100,
@@ -113,7 +114,7 @@ def test_unknown_benchmark_is_refused_with_the_names_there_are():
     ran = run("benchmarks", "drian")
 
     assert ran.returncode == 2
-    assert "no benchmark named 'drian'; there is enqueue, drain, latency" in ran.stderr
+    assert "no benchmark named 'drian'; there is enqueue, drain, workers, latency" in ran.stderr
 
 
 @pytest.mark.parametrize("what", ["drain", "enqueue", "bulk"])

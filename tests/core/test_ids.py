@@ -49,6 +49,17 @@ def test_ids_of_one_millisecond_sort_in_the_order_they_were_made():
     assert made == sorted(set(made))
 
 
+def test_many_ids_at_once_go_on_from_those_before_and_leave_none_to_those_behind():
+    make_id = IdMaker(Hands().now)
+
+    made = [make_id(), *make_id.many_made_at(NOW, 1000), *make_id.many_made_at(NOW, 0), make_id()]
+    made += make_id.many_made_at(NOW + 1000, 2)
+
+    assert len(made) == 1004
+    assert made == sorted(set(made))
+    assert [uuid.UUID(text).int >> 80 for text in made[-2:]] == [NOW // 1000 + 1] * 2
+
+
 def test_ids_of_a_clock_that_goes_on_sort_in_the_order_they_were_made():
     hands = Hands()
     make_id = IdMaker(hands.now)

@@ -11,7 +11,9 @@ from sqlite_job.core.retries import RetryPolicy
 from sqlite_job.core.serializers import BUILT_IN, Codecs
 from sqlite_job.core.stopping import Stop
 from sqlite_job.core.tasks import RegisteredTask
-from sqlite_job.engine.engine import Engine, EngineOptions
+from sqlite_job.engine.engine import Engine
+from sqlite_job.engine.executors import Executor
+from sqlite_job.engine.options import EngineOptions
 from sqlite_job.engine.registration import Registration
 from sqlite_job.engine.runner import JobHooks, Runner, RunnerOptions
 from tests.storage.making import NOW, new_job
@@ -27,7 +29,7 @@ class HandClock:
         return self.time
 
 
-class HandExecutor:
+class HandExecutor(Executor):
     """Runs a job, in the test's own thread, when the test says so."""
 
     def __init__(self, run, report):

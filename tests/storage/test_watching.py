@@ -13,7 +13,7 @@ from sqlite_job.storage import watching
 from sqlite_job.storage.sqlite import SqliteStorage
 from sqlite_job.storage.sqlite_connection import connect
 from sqlite_job.storage.watching import InotifyWatcher, PollWatcher
-from tests.storage.making import new_job
+from tests.storage.making import LEASE, NOW, claim, new_job
 
 LONG = 20  # far above what any wake-up takes; reached only when one is lost
 
@@ -123,6 +123,30 @@ def test_commits_can_be_ignored(storage, watcher):
     began = time.monotonic()
     assert watcher.wait(LONG, ignore_commits=True) is False
     assert time.monotonic() - began < LONG / 2
+
+
+def test_commits_that_are_forgotten_end_no_wait_and_the_next_one_does(storage, path, watcher):
+    stranger = sqlite3.connect(path, isolation_level=None)
+    update = "UPDATE sqlitejob_job SET tries = tries + 1"
+    for commit in (lambda: storage.enqueue([new_job()]), lambda: stranger.execute(update)):
+        commit()
+        watcher.forget()
+        assert watcher.wait(0.1) is False
+        commit()
+        assert watcher.wait(LONG) is True
+    stranger.close()
+
+
+def test_a_claim_that_finds_nothing_wakes_nobody(storage, watcher):
+    worker_id = storage.register_worker(["default"], NOW, LEASE)
+    claim(storage, worker_id=worker_id)
+    watcher.forget()
+    assert claim(storage, worker_id=worker_id) == []
+    assert watcher.wait(0.1) is False
+    storage.enqueue([new_job()])
+    watcher.forget()
+    assert len(claim(storage, worker_id=worker_id)) == 1
+    assert watcher.wait(LONG) is True
 
 
 def test_a_flood_of_commits_still_wakes_and_then_rests(storage, watcher):

@@ -58,6 +58,11 @@ def elapsed() -> float:
     return time.monotonic()
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time that all threads of this process have used; only differences mean anything."""
+    return time.process_time()
+
+
 def pause(seconds: float) -> None:
     """Sleep; for the bounded retries of storage and to let others in, never for waiting on an event."""
     time.sleep(seconds)

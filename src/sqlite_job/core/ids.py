@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Callable
+from typing import Callable, List
 
 # The bits of the part that counts: the last group of an id, twelve hexadecimal digits.
 _COUNT_BITS = 48
@@ -31,12 +31,23 @@ class IdMaker:
 
     def made_at(self, now: int) -> str:
         """Return a new id for a time that was read already, in microseconds."""
-        millisecond = now // 1000
         with self._lock:
-            if millisecond > self._millisecond:
-                self._enter(millisecond)
+            self._move_on(now)
             self._count += 1
             return f"{self._start}{self._count:012x}"
+
+    def many_made_at(self, now: int, count: int) -> List[str]:
+        """Return so many new ids, each greater than the one before."""
+        with self._lock:
+            self._move_on(now)
+            first = self._count + 1
+            self._count += count
+            return [f"{self._start}{number:012x}" for number in range(first, first + count)]
+
+    def _move_on(self, now: int) -> None:
+        millisecond = now // 1000
+        if millisecond > self._millisecond:
+            self._enter(millisecond)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()  # another thread of the parent may have held it

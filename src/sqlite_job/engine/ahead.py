@@ -44,6 +44,10 @@ class Ahead:
         """Claim nothing ahead until more is known: what was held did not get its turn in time."""
         self._is_known = False
 
+    def least_seconds(self, count: int) -> float:
+        """Return how long so many jobs take at the least: had all of the time gone by while they ran side by side."""
+        return count * self._seconds / max(self._slots, 1)
+
     def room(self) -> int:
         """Return how many jobs to hold beyond the slots."""
         if not self._is_known:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from sqlite_job.core.clock import SECOND, Clock, elapsed
 from sqlite_job.core.errors import DatabaseError
@@ -16,15 +15,17 @@ from sqlite_job.core.events import (
     WorkerFailed,
 )
 from sqlite_job.core.jobs import ClaimedJob, Conditions
-from sqlite_job.core.limits import QueueLimit
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import NOT_RUN, Limited, Outcome, Returned
 from sqlite_job.core.stopping import GRACE_SECONDS, StopCause
 from sqlite_job.engine.ahead import Ahead
 from sqlite_job.engine.batch_rooms import BatchRooms
 from sqlite_job.engine.executors import Executor
+from sqlite_job.engine.expectation import Expectation
+from sqlite_job.engine.gathering import Gathering
 from sqlite_job.engine.housekeeping import Housekeeping, Service
 from sqlite_job.engine.notebook import Notebook
+from sqlite_job.engine.options import EngineOptions
 from sqlite_job.engine.outage import Outage, is_passing
 from sqlite_job.engine.outbox import Outbox
 from sqlite_job.engine.registration import Registration
@@ -47,22 +48,6 @@ _RETRY_SECONDS = 0.1
 
 def _ignore(_next_slot_at: Optional[int]) -> None:
     """Take no note of schedules."""
-
-
-class EngineOptions(NamedTuple):
-    """What an engine needs to know of the settings; without `weights` the queues are served in strict order."""
-
-    queues: Tuple[str, ...]
-    functions: Tuple[str, ...]
-    slots: int
-    poll_delay: float
-    shutdown_timeout: float
-    limited: Tuple[str, ...] = ()
-    weights: Optional[Mapping[str, int]] = None
-    claims_ahead: bool = True
-    batches: Mapping[str, int] = MappingProxyType({})
-    queue_limits: Tuple[QueueLimit, ...] = ()
-    starts_on_record: bool = False  # no power cut can undo that a job has started
 
 
 # Tells the limits of a job that was enqueued without them; None: it has none.
@@ -102,6 +87,7 @@ class Engine:
         self._suspect: Optional[int] = None
         self.keep_house([])
         self._ahead = Ahead(options.slots if options.claims_ahead else 0)
+        self._gathering = Gathering(self.outbox, watcher)
         self._batches = BatchRooms(options.batches, options.functions)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
@@ -110,6 +96,7 @@ class Engine:
         self._unknown = UnknownFunctions(storage, options.queues, options.functions, events)
         self._next_run_at: Optional[int] = None
         self._was_in_vain = False
+        self._expectation = Expectation()
         self._outage = Outage(events)
         self._last_outcome = elapsed()
         self._stops = 0
@@ -169,7 +156,9 @@ class Engine:
         wanted = self._wanted()
         now = self._clock.now()
         self._was_in_vain = False
-        if not self._unsettled and not (wanted and self._is_ready(wanted, now)):
+        is_expecting = self._expectation.is_strong
+        if not self._unsettled and not (wanted and (is_expecting or self._is_ready(wanted, now))):
+            self._expectation.note_turn(has_found=False)
             return False
         outcomes = self._unsettled
         exchange = self._storage.exchange(self._registration.worker_id, outcomes, wanted, now, self._last_notes)
@@ -190,14 +179,17 @@ class Engine:
         self._storage.sync()
         if wanted and exchange.paused != self._paused:
             self._heed_paused(exchange.paused)
-        found = exchange.claimed or exchange.suspect or exchange.unlimited or exchange.is_expelled
-        self._was_in_vain = not (outcomes or found)
+        found = bool(exchange.claimed or exchange.suspect or exchange.unlimited or exchange.is_expelled)
+        self._expectation.note_turn(has_found=found)
+        # Nobody has looked, if a job was expected: the next turn does.
+        self._was_in_vain = not (outcomes or found or is_expecting)
         return not self._was_in_vain
 
     def _run(self, *, burst: bool, max_jobs: Optional[int]) -> None:
         try:
             while not self._stops and (max_jobs is None or self.jobs_run < max_jobs):
                 if self._guarded_turn():
+                    self._gathering.wait(lambda: self._stops > 0)
                     continue
                 if burst and not self._held and not self._was_in_vain:
                     break
@@ -210,12 +202,18 @@ class Engine:
         self._shut_down()
 
     def _guarded_turn(self) -> bool:
+        # What a commit has brought comes first: somebody waits for its start.
+        is_urgent = self._expectation.is_woken
         try:
-            self._housekeeping.tick()
+            if not is_urgent:
+                self._housekeeping.tick()
             did = self.turn()
+            if is_urgent:
+                self._housekeeping.tick()
             if not did:
                 self._unknown.look()
         except DatabaseError as error:
+            self._gathering.spread()
             self._watcher.wait(self._outage.meet(error), ignore_commits=True)
             return not self._stops
         return did
@@ -245,6 +243,7 @@ class Engine:
         )
 
     def _is_ready(self, wanted: Wanted, now: int) -> bool:
+        self._watcher.forget()
         peek = self._storage.peek(wanted, now)
         self._outage.end()
         self._next_run_at = peek.next_run_at
@@ -277,8 +276,9 @@ class Engine:
             return
         for job in claimed:
             self._held[job.seq] = job
+        ahead = 0 if self._batches else len(self._held) - self._options.slots
+        self._gathering.submit(self._executor, claimed, ahead, self._ahead.least_seconds(len(self._held)))
         self._events.emit(JobsClaimed(claimed))
-        self._executor.submit(claimed)
 
     def _limit(self, exchange: Exchange) -> Exchange:
         """Put jobs back that should have waited for others: their producer did not know the settings."""
@@ -326,7 +326,7 @@ class Engine:
         if not self.outbox.await_next():
             return
         has_room = self._wanted() is not None
-        self._watcher.wait(self._longest_wait(), ignore_commits=not has_room)
+        self._expectation.is_woken = self._watcher.wait(self._longest_wait(), ignore_commits=not has_room)
         self.outbox.stop_awaiting()
         if self._holds_ahead() and elapsed() - self._last_outcome > _LONGEST_AHEAD_SECONDS:
             self._give_back(lambda job: job not in self._batches)

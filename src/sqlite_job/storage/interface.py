@@ -134,6 +134,10 @@ class CommitWatcher(Protocol):
         """Block until a commit (True), `interrupt` or the timeout (both False)."""
         ...
 
+    def forget(self) -> None:
+        """Let what has been committed so far end no wait: whoever calls this is about to read it."""
+        ...
+
     def interrupt(self) -> None:
         """End the present wait, or the next one; safe from any thread and from a signal handler."""
         ...

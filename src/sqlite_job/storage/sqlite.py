@@ -80,6 +80,8 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         self._opening = threading.Lock()
         self._writer: Optional[sqlite3.Connection] = None
         self._disk_wait = DiskWait(path, durability)
+        # Whether what was done in the gate's turn is anybody's business: a claim may have found nothing.
+        self._has_changed = True
         self._readers: Deque[sqlite3.Connection] = deque()
         self._group_commit = GroupCommit()
         self._hub = CommitHub()
@@ -187,10 +189,12 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
             try:
                 gate = self._ensure_open()
                 with gate:
+                    self._has_changed = True
                     found = attempt(work)
                     # From here on nothing may raise: the commit is done, and would be taken for failed, or be repeated.
-                    gate.ring()
-                    self._checkpoint_if_due()
+                    if self._has_changed:
+                        gate.ring()
+                        self._checkpoint_if_due()
             except GateClosedError:
                 continue
             except DatabaseReplacedError:
@@ -213,13 +217,16 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def _attempt(self, work: Callable[[Transaction], T], *, waits: bool = True) -> T:
         connection = self._writing_connection()
         cursor = connection.cursor()
+        changes = connection.total_changes
         try:
             self._disk_wait.prepare(connection, waits=waits)
             # BEGIN IMMEDIATE: a read lock upgraded at the first write fails with SQLITE_BUSY at once, without waiting.
             cursor.execute("BEGIN IMMEDIATE")
             found = work(Transaction(cursor, _DIALECT))
             cursor.execute("COMMIT")
-            self._disk_wait.note_commit()
+            self._has_changed = connection.total_changes != changes
+            if self._has_changed:
+                self._disk_wait.note_commit()
         except BaseException as error:
             self._abandon_transaction(connection, error)
             raise

@@ -101,11 +101,9 @@ class InotifyWatcher:
                 os.read(self._read_end, 4096)
                 return False
             if ready:
-                signs = self._read_signs()
-                if signs is None or self._journal in signs:
-                    # Also where the bell has rung: somebody else may have begun to write before it did.
-                    looks = self._looks = [elapsed() + delay for delay in _LOOKS]
-                if signs is None or self._bell in signs:
+                has_rung = self._read_signs()
+                looks = [] if ignore_commits else self._looks
+                if has_rung:
                     # What is there by now will be seen by whoever is woken: the looks are for what comes after it.
                     self._data_version.has_changed()
                     return True
@@ -115,6 +113,12 @@ class InotifyWatcher:
                     return True
             if elapsed() >= end:
                 return False
+
+    def forget(self) -> None:
+        """Let what has been committed so far end no wait."""
+        if self._inotify.fileno() in _ready(self._everything, 0.0):
+            self._read_signs()
+            self._data_version.has_changed()
 
     def interrupt(self) -> None:
         """End the present wait, or the next one."""
@@ -133,13 +137,14 @@ class InotifyWatcher:
         os.close(self._write_end)
         self._data_version.connection.close()
 
-    def _read_signs(self) -> Optional[List[str]]:
-        """Return the names that were written to, or None when there are too many to ask."""
-        descriptor = self._inotify.fileno()
-        waiting = os.read(descriptor, 65536)
-        if len(waiting) > _MANY_EVENTS:
-            return None
-        return [event.name for event in parse_events(waiting)]
+    def _read_signs(self) -> bool:
+        """Return whether the bell has rung; a sign of the journal sets the times of the looks to come."""
+        waiting = os.read(self._inotify.fileno(), 65536)
+        names = None if len(waiting) > _MANY_EVENTS else [event.name for event in parse_events(waiting)]
+        if names is None or self._journal in names:
+            # Also where the bell has rung: somebody else may have begun to write before it did.
+            self._looks = [elapsed() + delay for delay in _LOOKS]
+        return names is None or self._bell in names
 
 
 class PollWatcher:
@@ -163,6 +168,10 @@ class PollWatcher:
                 return False
             delay = min(delay * 1.2, _POLL_LAST)
         return True
+
+    def forget(self) -> None:
+        """Let what has been committed so far end no wait."""
+        self._data_version.has_changed()
 
     def interrupt(self) -> None:
         """End the present wait, or the next one."""

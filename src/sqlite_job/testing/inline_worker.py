@@ -13,10 +13,11 @@ from sqlite_job.core.events import Event, Events, JobsSettled
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import NOT_RUN, Failed, FailureReport, Outcome, Retried, Returned
 from sqlite_job.core.stopping import Stop, StopCause, StopRequested
-from sqlite_job.engine.engine import Engine, EngineOptions
-from sqlite_job.engine.executors import Report
+from sqlite_job.engine.engine import Engine
+from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.hooks import Hooks
 from sqlite_job.engine.notebook import Notebook
+from sqlite_job.engine.options import EngineOptions
 from sqlite_job.engine.runner import Runner
 from sqlite_job.settings import WorkerSettings
 from sqlite_job.storage.interface import CommitWatcher, Storage, Wanted
@@ -110,6 +111,9 @@ class _NoWatcher:
         self._interrupted.clear()
         return False
 
+    def forget(self) -> None:
+        """Do nothing."""
+
     def interrupt(self) -> None:
         self._interrupted.set()
 
@@ -117,7 +121,7 @@ class _NoWatcher:
         """Do nothing."""
 
 
-class _InThisThread:
+class _InThisThread(Executor):
     """An executor whose `submit` returns when the jobs have ended."""
 
     def __init__(self, runner: Runner, settings: WorkerSettings, report: Report, workplace: Workplace) -> None:

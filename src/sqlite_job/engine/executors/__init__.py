@@ -18,6 +18,14 @@ class Executor(Protocol):
         """Take jobs, to be started in this order."""
         ...
 
+    def submit_together(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Take short jobs, to be run one after the other until `spread`, where that saves changes between threads."""
+        self.submit(jobs)
+
+    def spread(self) -> None:
+        """Run what was submitted together in all slots."""
+        return
+
     def take_back(self) -> List[ClaimedJob]:
         """Return the jobs that have not started; they will not start here any more."""
         ...

@@ -19,7 +19,7 @@ _JOIN_SECONDS = 0.5
 RunBatch = Callable[[Sequence[ClaimedJob]], List[Outcome]]
 
 
-class BatchExecutor:
+class BatchExecutor(Executor):
     """Gathers the jobs of one function, and calls it with them in a thread of its own, one call at a time."""
 
     def __init__(self, run: RunBatch, report: Report, batch: Batch, name: str) -> None:
@@ -92,7 +92,7 @@ class BatchExecutor:
             return [self._waiting.popleft() for _ in range(size)]
 
 
-class BatchesApart:
+class BatchesApart(Executor):
     """Hands the jobs of batch functions to their executors, and all others to one for them."""
 
     def __init__(self, batches: Mapping[str, Executor], others: Optional[Executor]) -> None:

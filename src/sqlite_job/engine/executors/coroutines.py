@@ -12,7 +12,7 @@ from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
-from sqlite_job.engine.executors import Report
+from sqlite_job.engine.executors import Executor, Report
 
 _logger = logging.getLogger("sqlite_job")
 
@@ -62,7 +62,7 @@ class EventLoopThread:
         self.loop.close()
 
 
-class CoroutineExecutor:
+class CoroutineExecutor(Executor):
     """Runs a bounded number of coroutines at once, each a task of the loop."""
 
     def __init__(

@@ -12,7 +12,7 @@ from sqlite_job.core.stopping import StopCause
 from sqlite_job.engine.executors import Executor, Report
 
 
-class MixedExecutor:
+class MixedExecutor(Executor):
     """Hands jobs to the executor of their function, in order, as slots become free."""
 
     def __init__(self, report: Report, slots: int) -> None:

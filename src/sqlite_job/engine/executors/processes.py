@@ -11,7 +11,7 @@ from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.notes import JobNotes
 from sqlite_job.core.outcomes import Died, FailureReport, Outcome
 from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause
-from sqlite_job.engine.executors import Report
+from sqlite_job.engine.executors import Executor, Report
 from sqlite_job.engine.executors.child_process import ChildBrokenError, ChildProcess
 from sqlite_job.engine.executors.frames import Message, unpack_outcome
 
@@ -35,7 +35,7 @@ class ProcessOptions(NamedTuple):
     max_rss_mb: Optional[float] = None
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """A thread for each slot, with a warm process behind it that starts with the slot's first job."""
 
     def __init__(

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections import deque
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Deque, Iterator, List, Optional, Sequence, Union
 
 from sqlite_job.core.clock import Clock
 from sqlite_job.core.jobs import ClaimedJob
 from sqlite_job.core.outcomes import Outcome
 from sqlite_job.core.stopping import GRACE_SECONDS, Stop, StopCause, StopRequested
-from sqlite_job.engine.executors import Report
+from sqlite_job.engine.executors import Executor, Report
 
 # A thread whose job has ended needs microseconds to leave; one that is stuck in a job is left behind.
 _JOIN_SECONDS = 0.5
+
+# Jobs for one thread.
+_Hand = Deque[ClaimedJob]
 
 Run = Callable[[ClaimedJob, Stop], Outcome]
 SettleStopped = Callable[[ClaimedJob, Stop, int], Outcome]
 
 
-class ThreadExecutor:
+class ThreadExecutor(Executor):
     """A fixed number of threads that share one inbox; they start with the first job."""
 
     def __init__(
@@ -47,27 +51,40 @@ class ThreadExecutor:
         self._settle_stopped = settle_stopped
         self._timeout_of = timeout_of
         self._on_stuck = on_stuck
-        self._inbox: SimpleQueue[Optional[ClaimedJob]] = SimpleQueue()
+        self._inbox: SimpleQueue[Union[ClaimedJob, _Hand, None]] = SimpleQueue()
+        self._hand: _Hand = deque()
         self._threads: List[_SlotThread] = []
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Take jobs, to be started in this order."""
-        while len(self._threads) < self._slots:
-            self._threads.append(_SlotThread(self._work, len(self._threads)))
+        self._start_threads()
         put = self._inbox.put
         for job in jobs:
             put(job)
+
+    def submit_together(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Give short jobs to one thread: each system call of a job would wake the next one."""
+        self.spread()
+        self._start_threads()
+        self._hand = deque(jobs)
+        self._inbox.put(self._hand)
+
+    def spread(self) -> None:
+        """Give what that thread has not started to all."""
+        unstarted = list(_taken_from(self._hand))
+        if unstarted:
+            self.submit(unstarted)
 
     def take_back(self) -> List[ClaimedJob]:
         """Return the jobs that have not started."""
         unstarted: List[ClaimedJob] = []
         while True:
             try:
-                job = self._inbox.get_nowait()
+                item = self._inbox.get_nowait()
             except Empty:
-                return unstarted
-            if job is not None:
-                unstarted.append(job)
+                return [*unstarted, *_taken_from(self._hand)]
+            if isinstance(item, ClaimedJob):
+                unstarted.append(item)
 
     def stop(self, seq: int, cause: StopCause, reason: Optional[str] = None) -> bool:
         """Raise StopRequested in the thread that runs the job; False when it does not run here."""
@@ -96,29 +113,38 @@ class ThreadExecutor:
             slot.thread.join(_JOIN_SECONDS)
         self._threads = []
 
+    def _start_threads(self) -> None:
+        while len(self._threads) < self._slots:
+            self._threads.append(_SlotThread(self._work, len(self._threads)))
+
     def _work(self, slot: _SlotThread) -> None:
-        take, run, report, now = self._inbox.get, self._run, self._report, self._now
-        timeout_of = self._timeout_of
+        take, run_one = self._inbox.get, self._run_one
         while True:
-            job = take()
-            if job is None:
+            item = take()
+            if item is None:
                 return
-            slot.started_at = now()
-            slot.job = job
-            timer = None if timeout_of is None else self._start_timer(job, timeout_of(job))
-            try:
-                outcome = run(job, slot.stop)
-            except StopRequested:  # it came too late for the job, and too early for what follows
-                outcome = self._settle_stopped(job, slot.stop, slot.started_at)
-            slot.job = None
-            if slot.stop.cause is not None:
-                slot.end_stopped()
+            for job in (item,) if isinstance(item, ClaimedJob) else _taken_from(item):
+                run_one(slot, job)
                 if slot.is_left_behind:
                     return
-                slot.stop = Stop()
-            if timer is not None:
-                timer.cancel()
-            report(outcome)
+
+    def _run_one(self, slot: _SlotThread, job: ClaimedJob) -> None:
+        slot.started_at = self._now()
+        slot.job = job
+        timer = None if self._timeout_of is None else self._start_timer(job, self._timeout_of(job))
+        try:
+            outcome = self._run(job, slot.stop)
+        except StopRequested:  # it came too late for the job, and too early for what follows
+            outcome = self._settle_stopped(job, slot.stop, slot.started_at)
+        slot.job = None
+        if slot.stop.cause is not None:
+            slot.end_stopped()
+            if slot.is_left_behind:
+                return
+            slot.stop = Stop()
+        if timer is not None:
+            timer.cancel()
+        self._report(outcome)
 
     def _start_timer(self, job: ClaimedJob, seconds: Optional[float]) -> Optional[threading.Timer]:
         if seconds is None:
@@ -134,6 +160,15 @@ class ThreadExecutor:
         self._threads[self._threads.index(slot)] = _SlotThread(self._work, slot.number)
         self._report(self._settle_stopped(job, slot.stop, slot.started_at))
         self._on_stuck(job)
+
+
+def _taken_from(hand: _Hand) -> Iterator[ClaimedJob]:
+    """Take the jobs out one by one; others may do the same at the same time."""
+    while True:
+        try:
+            yield hand.popleft()
+        except IndexError:
+            return
 
 
 class _SlotThread:

@@ -34,6 +34,9 @@ class NotifyWatcher:
             if not ignore_commits:
                 return self._takes_the_rest()
 
+    def forget(self) -> None:
+        """Do nothing: who reads next hears of what comes after it, and once too often of what it has read."""
+
     def interrupt(self) -> None:
         """End the present wait, or the next one."""
         self._signs.put(_INTERRUPT)
