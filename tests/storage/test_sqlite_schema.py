@@ -116,6 +116,7 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (job.CLAIM, (0, 1, "default", '["add"]', 10), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.IS_CLAIMABLE, ("default", '["add"]', 0), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.PROMOTE, (0,), "INDEX sqlitejob_due (run_at<?)"),
+        (job.IS_ANY_DUE, (0,), "INDEX sqlitejob_due (run_at<?)"),
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
         (completion.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (completion.COMPLETE_SOME, (0, 0, 1, 1) * 20, "sqlitejob_job USING INTEGER PRIMARY KEY (rowid=?)"),

@@ -301,6 +301,9 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
     def _promote(self, transaction: Transaction, now: int) -> List[int]:
         """Promote what is due, and return those that have limits."""
+        # Where others write meanwhile, it has been asked by the turn's first statement.
+        if transaction.is_alone and not transaction.rows(job.IS_ANY_DUE, now):
+            return []
         promoted = transaction.rows(job.PROMOTE, now)
         if promoted:
             transaction.tell_workers()

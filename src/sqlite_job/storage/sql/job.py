@@ -148,23 +148,28 @@ UNKNOWN_FUNCTIONS = Statement(
     *names("queues", "functions"),
 )
 
+
+def _due(limit: int) -> Any:
+    return (
+        select(job.c.seq)
+        .where(job.c.status == SCHEDULED, job.c.run_at <= given("now"))
+        .order_by(job.c.run_at)
+        .limit(literal_column(str(limit)))
+        .offset(literal_column("0"))
+    )
+
+
 # Index: due. So many at a time that a claim does not wait long for it.
 PROMOTE = Statement(
     update(job)
-    .where(
-        among(
-            job.c.seq,
-            select(job.c.seq)
-            .where(job.c.status == SCHEDULED, job.c.run_at <= given("now"))
-            .order_by(job.c.run_at)
-            .limit(literal_column("1000"))
-            .offset(literal_column("0")),
-        )
-    )
+    .where(among(job.c.seq, _due(1000)))
     .values(status=READY)
     .returning(job.c.seq, job.c.group_key, job.c.rate_key),
     *names("now"),
 )
+
+# Index: due. Finding nothing takes it a third of the time that PROMOTE takes, or less.
+IS_ANY_DUE = Statement(_due(1), *names("now"))
 
 # Index: due.
 NEXT_RUN_AT = Statement(select(func.min(job.c.run_at)).where(job.c.status == SCHEDULED))
