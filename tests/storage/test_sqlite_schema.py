@@ -19,7 +19,19 @@ from sqlite_job.core.states import JobStatus
 from sqlite_job.storage import schema
 from sqlite_job.storage.migrating import MIGRATIONS
 from sqlite_job.storage.revisions import HEAD, VERSION_TABLE
-from sqlite_job.storage.sql import belongings, completion, expiry, group, job, payload, queue, rate, schedule, unique
+from sqlite_job.storage.sql import (
+    belongings,
+    completion,
+    expiry,
+    group,
+    job,
+    payload,
+    queue,
+    rate,
+    schedule,
+    take,
+    unique,
+)
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -113,7 +125,9 @@ def test_an_interrupted_creation_is_taken_up_again(path):
 @pytest.mark.parametrize(
     ("statement", "arguments", "plan"),
     [
-        (job.CLAIM, (0, 1, "default", '["add"]', 10), "USING INDEX sqlitejob_claimable (queue=?)"),
+        (take.CLAIMABLE, ("default", '["add"]', 0, 10), "USING INDEX sqlitejob_claimable (queue=?)"),
+        (take.CLAIMABLE, ("default", '["add"]', 0, 10), "sqlitejob_payload USING INTEGER PRIMARY KEY (rowid=?)"),
+        (take.TAKE, (0, 1, "[1]"), "sqlitejob_job USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.IS_CLAIMABLE, ("default", '["add"]', 0), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.PROMOTE, (0,), "INDEX sqlitejob_due (run_at<?)"),
         (job.IS_ANY_DUE, (0,), "INDEX sqlitejob_due (run_at<?)"),

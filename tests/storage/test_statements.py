@@ -5,24 +5,31 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from sqlite_job.storage.sql import completion, job, payload, result
+from sqlite_job.storage.sql import completion, job, payload, result, take
 from sqlite_job.storage.sqlite import _DIALECT
 from sqlite_job.storage.statement import Statement, given
 from sqlite_job.storage.tables import job as job_table
 
 HOT = {
-    "CLAIM": (
-        job.CLAIM,
-        "UPDATE sqlitejob_job SET status='running', started_at=?, tries=(sqlitejob_job.tries + 1), "
-        "claim_number=(sqlitejob_job.claim_number + 1), worker_id=? "
-        "WHERE sqlitejob_job.seq IN (SELECT sqlitejob_job.seq FROM sqlitejob_job "
+    "CLAIMABLE": (
+        take.CLAIMABLE,
+        "SELECT sqlitejob_job.seq, sqlitejob_job.claim_number + 1 AS anon_1, sqlitejob_job.tries + 1 AS anon_2, "
+        "sqlitejob_job.id, sqlitejob_job.queue, sqlitejob_job.function, sqlitejob_job.max_tries, "
+        "sqlitejob_job.timeout, sqlitejob_job.deaths, sqlitejob_job.expires_at, "
+        "coalesce(sqlitejob_payload.codec, '') AS coalesce_1, coalesce(sqlitejob_payload.args, x'') AS coalesce_2, "
+        "sqlitejob_payload.tags, sqlitejob_payload.meta FROM sqlitejob_job "
+        "LEFT OUTER JOIN sqlitejob_payload ON sqlitejob_job.seq = sqlitejob_payload.seq "
         "WHERE sqlitejob_job.queue = ? AND sqlitejob_job.status = 'pending' "
         "AND sqlitejob_job.function IN (SELECT value FROM json_each(?)) "
         "AND (sqlitejob_job.expires_at IS NULL OR sqlitejob_job.expires_at > ?) "
         "AND (sqlitejob_job.seq NOT IN (SELECT sqlitejob_suspect.seq FROM sqlitejob_suspect)) "
-        "ORDER BY sqlitejob_job.priority DESC, sqlitejob_job.seq LIMIT ? OFFSET 0) "
-        "RETURNING -priority AS rank, seq, claim_number, tries, id, queue, function, max_tries, timeout, deaths, "
-        "expires_at",
+        "ORDER BY sqlitejob_job.priority DESC, sqlitejob_job.seq LIMIT ? OFFSET 0",
+    ),
+    "TAKE": (
+        take.TAKE,
+        "UPDATE sqlitejob_job SET status='running', started_at=?, tries=(sqlitejob_job.tries + 1), "
+        "claim_number=(sqlitejob_job.claim_number + 1), worker_id=? "
+        "WHERE sqlitejob_job.seq IN (SELECT value FROM json_each(?))",
     ),
     "COMPLETE": (
         completion.COMPLETE,
@@ -61,7 +68,9 @@ def test_the_text_of_a_hot_statement(name):
     assert " ".join(statement.compiled(_DIALECT).text.split()) == text
 
 
-@pytest.mark.parametrize("name", ["COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"])
+@pytest.mark.parametrize(
+    "name", ["CLAIMABLE", "TAKE", "COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"]
+)
 def test_a_statement_of_the_hot_path_needs_no_rearranging(name):
     assert HOT[name][0].compiled(_DIALECT).arrange is None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from functools import partial
 from itertools import chain
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from sqlite_job.core.errors import DuplicateJobError, JobStateError
 from sqlite_job.core.jobs import ClaimedJob, NewJob
@@ -316,10 +316,14 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             room = wanted.room - len(claimed)
             if room <= 0:
                 break
-            rows = transaction.rows(job.CLAIM, now, worker_id, queue, functions, room)
-            if rows:
-                claimed += self._with_payloads(transaction, rows)
+            claimed += self._claim_of_queue(transaction, worker_id, queue, functions, room, now)
         return claimed
+
+    def _claim_of_queue(  # noqa: PLR0917 - on the way of each job
+        self, transaction: Transaction, worker_id: int, queue: str, functions: Any, room: int, now: int
+    ) -> List[ClaimedJob]:
+        rows = transaction.rows(job.CLAIM, now, worker_id, queue, functions, room)
+        return self._with_payloads(transaction, rows) if rows else []
 
     def _claim_suspect(
         self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sqlite3
@@ -10,8 +9,7 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from itertools import chain
-from typing import AbstractSet, Any, Callable, Collection, Deque, List, Mapping, Optional, Sequence, TypeVar
+from typing import AbstractSet, Callable, Collection, Deque, List, Mapping, Optional, Sequence, TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -25,12 +23,10 @@ from sqlite_job.storage.filesystem import check_filesystem
 from sqlite_job.storage.free_space import FreeSpace
 from sqlite_job.storage.gate import Gate, GateClosedError, owners, refuse_to_wait_for_oneself
 from sqlite_job.storage.group_commit import GroupCommit
-from sqlite_job.storage.inserting import insert_plain
 from sqlite_job.storage.interface import CommitWatcher
 from sqlite_job.storage.liveness import Liveness
 from sqlite_job.storage.schema import check_candidate, prepare_file
 from sqlite_job.storage.space import SpaceVerbs
-from sqlite_job.storage.sql import completion, job
 from sqlite_job.storage.sqlite_connection import (
     check_version,
     connect,
@@ -41,7 +37,6 @@ from sqlite_job.storage.sqlite_connection import (
     translate,
 )
 from sqlite_job.storage.sqlite_sharing import SqliteSharing
-from sqlite_job.storage.statement import Row
 from sqlite_job.storage.transaction import Transaction
 from sqlite_job.storage.trust import warn_of_open_folder
 from sqlite_job.storage.watching import watch_commits
@@ -340,31 +335,6 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
 
     def _ended(self, worker_ids: Collection[int]) -> AbstractSet[int]:
         return {worker_id for worker_id in worker_ids if self._liveness.is_free(worker_id)}
-
-    def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
-        if len(jobs) == 1 and jobs[0].is_plain:
-            insert_plain(transaction, jobs[0])
-            return {}
-        return super()._enqueue(transaction, jobs)
-
-    def _next_seqs(self, transaction: Transaction, count: int) -> Sequence[int]:
-        # Inside a write transaction nobody else inserts.
-        last = transaction.rows(job.LAST_SEQ)
-        first = int(last[0][0]) + 1 if last else 1
-        return range(first, first + count)
-
-    def _complete(self, transaction: Transaction, rows: Sequence[Row]) -> int:
-        some = completion.SOME
-        whole = len(rows) - len(rows) % some
-        ended = [
-            transaction.run(completion.COMPLETE_SOME, *chain.from_iterable(rows[start : start + some]))
-            for start in range(0, whole, some)
-        ]
-        ended += [transaction.run(completion.COMPLETE, *row) for row in rows[whole:]]
-        return sum(ended)
-
-    def _array(self, values: Sequence[Any]) -> str:
-        return json.dumps(values)
 
     def _taken_connections(self) -> List[sqlite3.Connection]:
         taken = [self._writer] if self._writer is not None else []

@@ -14,12 +14,12 @@ from sqlite_job.core.outcomes import Completed
 from sqlite_job.core.stopping import Stop
 from sqlite_job.core.transactions import OpenTransaction
 from sqlite_job.storage import files, joining
-from sqlite_job.storage.base import SQLStorage
 from sqlite_job.storage.free_space import FreeSpace
 from sqlite_job.storage.gate import Gate, refuse_to_wait_for_oneself
 from sqlite_job.storage.limiting import release_after
 from sqlite_job.storage.shared_transactions import AnySession
 from sqlite_job.storage.sqlite_connection import connect, is_busy, translate
+from sqlite_job.storage.sqlite_verbs import SqliteVerbs
 from sqlite_job.storage.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 
-class SqliteSharing(SQLStorage):
+class SqliteSharing(SqliteVerbs):
     """The verbs of `SharedTransactions`, for `SqliteStorage`, which gives what is declared here."""
 
     _path: str

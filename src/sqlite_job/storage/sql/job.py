@@ -71,14 +71,14 @@ _FOR_US = and_(
 )
 
 # Index: claimable.
-_WAITING_FOR_US = and_(job.c.queue == given("queue"), job.c.status == PENDING, _FOR_US)
+WAITING_FOR_US = and_(job.c.queue == given("queue"), job.c.status == PENDING, _FOR_US)
 # Where a job goes that may start as far as its time is concerned: its limits, if it has some, decide on the rest.
 READY = case((and_(job.c.group_key.is_(None), job.c.rate_key.is_(None)), PENDING), else_=BLOCKED)
-_SUSPECTS = select(suspect.c.seq)
+SUSPECTS = select(suspect.c.seq)
 
 _CLAIMABLE = (
     select(job.c.seq)
-    .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
+    .where(WAITING_FOR_US, job.c.seq.not_in(SUSPECTS))
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(given("room"))
     .offset(literal_column("0"))
@@ -88,7 +88,7 @@ _CLAIMABLE = (
 # whose number PostgreSQL knows nothing as long as there were none.
 _CLAIMABLE_SUSPECT = (
     select(job.c.seq)
-    .where(among(job.c.seq, _SUSPECTS, locks=False), job.c.queue == given("queue"), ANY_STATUS == PENDING, _FOR_US)
+    .where(among(job.c.seq, SUSPECTS, locks=False), job.c.queue == given("queue"), ANY_STATUS == PENDING, _FOR_US)
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0"))
@@ -130,7 +130,7 @@ CLAIM_SUSPECT = Statement(_claim(_CLAIMABLE_SUSPECT), *names("now", "worker_id",
 # In the order of the index: without one PostgreSQL may read the table, where all that has finished may lie before it.
 IS_CLAIMABLE = Statement(
     select(job.c.seq)
-    .where(_WAITING_FOR_US, job.c.seq.not_in(_SUSPECTS))
+    .where(WAITING_FOR_US, job.c.seq.not_in(SUSPECTS))
     .order_by(job.c.priority.desc(), job.c.seq)
     .limit(literal_column("1"))
     .offset(literal_column("0")),
