@@ -167,7 +167,7 @@ def _bare_threads(jobs: int) -> Clocks:
 def _on_copy(template: Path, jobs: int, function: Callable[..., Clocks], /, **arguments: Any) -> Clocks:
     path = template.with_name("drained.db")
     shutil.copy(str(template), str(path))
-    flush(path)
+    _flush(path)
     elapsed = Clocks(*child.call(function, path=str(path), jobs=jobs, **arguments))
     check_drained(str(path), range(jobs))
     for left in path.parent.glob("drained.db*"):
@@ -175,7 +175,7 @@ def _on_copy(template: Path, jobs: int, function: Callable[..., Clocks], /, **ar
     return elapsed
 
 
-def flush(path: Path) -> None:
+def _flush(path: Path) -> None:
     # What the copy left to be written would be written while we measure.
     with path.open("rb+") as file:
         os.fsync(file.fileno())

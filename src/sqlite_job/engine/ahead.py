@@ -11,6 +11,9 @@ from sqlite_job.core.outcomes import NOT_RUN, Outcome
 # and another worker that becomes free should not find the queue bought up.
 _AHEAD_SECONDS = 0.05
 
+# What is held in all, where one job runs after the other and the loop waits for the last (`gathering.py`).
+_IN_TURN_SECONDS = 0.02
+
 # The most that is claimed ahead: in larger turns a job costs no less.
 _MOST_AHEAD = 500
 
@@ -19,16 +22,19 @@ _NEWEST = 0.4
 
 
 class Ahead:
-    """An estimate of how long jobs take, and the number of jobs to hold beyond the slots."""
+    """An estimate of the time from the end of one job to that of the next, and of what to hold beyond the slots."""
 
     def __init__(self, slots: int) -> None:
-        """Claim nothing ahead until something is known."""
+        """Claim nothing ahead until something is known, and never with no `slots`."""
         self._slots = slots
-        self._seconds = 0.0
+        self._pace = 0.0
         self._is_known = False
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        """Take the run times of one turn into the estimate."""
+    def learn(self, outcomes: Sequence[Outcome], *, in_turn: bool) -> None:
+        """Take the run times of jobs, which have run `in_turn` or side by side, into the estimate.
+
+        The very first are taken for jobs that got in each other's way: better too few are held than too many.
+        """
         total = count = 0
         for outcome in outcomes:
             if type(outcome) not in NOT_RUN:
@@ -37,20 +43,23 @@ class Ahead:
         if not count:
             return
         mean = total / count / SECOND
-        self._seconds = self._seconds * (1 - _NEWEST) + mean * _NEWEST if self._is_known else mean
+        pace = mean / max(self._slots, 1) if self._is_known and not in_turn else mean
+        self._pace = self._pace * (1 - _NEWEST) + pace * _NEWEST if self._is_known else pace
         self._is_known = True
 
     def forget(self) -> None:
         """Claim nothing ahead until more is known: what was held did not get its turn in time."""
         self._is_known = False
 
-    def least_seconds(self, count: int) -> float:
-        """Return how long so many jobs take at the least: had all of the time gone by while they ran side by side."""
-        return count * self._seconds / max(self._slots, 1)
+    def seconds_of(self, count: int) -> float:
+        """Return how long so many jobs will take."""
+        return count * self._pace
 
-    def room(self) -> int:
+    def room(self, *, in_turn: bool) -> int:
         """Return how many jobs to hold beyond the slots."""
-        if not self._is_known:
+        if not self._is_known or not self._slots:
             return 0
         # A microsecond at least: the clock is no finer, and a no-op takes less.
-        return min(int(_AHEAD_SECONDS * self._slots / max(self._seconds, 1e-6)), _MOST_AHEAD)
+        pace = max(self._pace, 1e-6)
+        fitting = int(_IN_TURN_SECONDS / pace) - self._slots
+        return min(fitting if in_turn and fitting > 0 else int(_AHEAD_SECONDS / pace), _MOST_AHEAD)

@@ -149,7 +149,7 @@ class Engine:
         finished = self.outbox.take()
         # A batch takes as long as all of its jobs.
         ordinary = self._ordinary(finished) if self._batches else finished
-        self._ahead.learn(ordinary)
+        self._ahead.learn(ordinary, in_turn=self._gathering.has_waited)
         self._unsettled += finished
         if not self.notebook.is_empty:
             self._last_notes += self.notebook.take_of(self._unsettled)
@@ -189,7 +189,7 @@ class Engine:
         try:
             while not self._stops and (max_jobs is None or self.jobs_run < max_jobs):
                 if self._guarded_turn():
-                    self._gathering.wait(lambda: self._stops > 0)
+                    self._gathering.wait(lambda: self._stops > 0, self._storage.commit_seconds)
                     continue
                 if burst and not self._held and not self._was_in_vain:
                     break
@@ -226,7 +226,7 @@ class Engine:
             ended = {outcome.seq for outcome in self._unsettled}
             active = [job for seq, job in self._held.items() if seq not in ended]
             occupied, batches = self._batches.count_others(active), self._batches.rooms(active)
-        room = options.slots - occupied + self._ahead.room()
+        room = options.slots - occupied + self._ahead.room(in_turn=self._gathering.is_on and not self._batches)
         if (room <= 0 and not batches) or self._stops:
             return None
         takes_suspect = self._suspect not in self._held
@@ -276,8 +276,8 @@ class Engine:
             return
         for job in claimed:
             self._held[job.seq] = job
-        ahead = 0 if self._batches else len(self._held) - self._options.slots
-        self._gathering.submit(self._executor, claimed, ahead, self._ahead.least_seconds(len(self._held)))
+        in_turn = self._holds_ahead() and not self._batches
+        self._gathering.submit(self._executor, claimed, in_turn=in_turn, seconds=self._ahead.seconds_of(len(claimed)))
         self._events.emit(JobsClaimed(claimed))
 
     def _limit(self, exchange: Exchange) -> Exchange:

@@ -156,6 +156,11 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Shar
         ...
 
     @property
+    def commit_seconds(self) -> float:
+        """How long the last commit took, most of it for the disk; 0 where that is not measured."""
+        ...
+
+    @property
     def clock_offset(self) -> int:
         """How many microseconds the clock that all times go by is ahead of this machine's; 0 for a file."""
         ...

@@ -218,7 +218,9 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
             # BEGIN IMMEDIATE: a read lock upgraded at the first write fails with SQLITE_BUSY at once, without waiting.
             cursor.execute("BEGIN IMMEDIATE")
             found = work(Transaction(cursor, _DIALECT))
+            began = elapsed()
             cursor.execute("COMMIT")
+            self.commit_seconds = elapsed() - began
             self._has_changed = connection.total_changes != changes
             if self._has_changed:
                 self._disk_wait.note_commit()
