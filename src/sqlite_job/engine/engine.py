@@ -87,8 +87,8 @@ class Engine:
         self._suspect: Optional[int] = None
         self.keep_house([])
         self._ahead = Ahead(options.slots if options.claims_ahead else 0)
-        self._gathering = Gathering(self.outbox, watcher)
         self._batches = BatchRooms(options.batches, options.functions)
+        self._gathering = Gathering(self.outbox, watcher, options, storage)
         self._held: Dict[int, ClaimedJob] = {}
         self._unsettled: List[Outcome] = []
         self._paused: Tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class Engine:
         finished = self.outbox.take()
         # A batch takes as long as all of its jobs.
         ordinary = self._ordinary(finished) if self._batches else finished
-        self._ahead.learn(ordinary, in_turn=self._gathering.has_waited)
+        self._ahead.learn(ordinary, in_turn=self._gathering.has_run_in_turn)
         self._unsettled += finished
         if not self.notebook.is_empty:
             self._last_notes += self.notebook.take_of(self._unsettled)
@@ -189,7 +189,6 @@ class Engine:
         try:
             while not self._stops and (max_jobs is None or self.jobs_run < max_jobs):
                 if self._guarded_turn():
-                    self._gathering.wait(lambda: self._stops > 0, self._storage.commit_seconds)
                     continue
                 if burst and not self._held and not self._was_in_vain:
                     break
@@ -208,15 +207,18 @@ class Engine:
             if not is_urgent:
                 self._housekeeping.tick()
             did = self.turn()
+            if did:
+                self._gathering.wait(lambda: self._stops > 0)
             if is_urgent:
                 self._housekeeping.tick()
             if not did:
                 self._unknown.look()
         except DatabaseError as error:
             self._gathering.spread()
+            self._expectation.is_woken = False
             self._watcher.wait(self._outage.meet(error), ignore_commits=True)
             return not self._stops
-        return did
+        return did or bool(self._unsettled)
 
     def _wanted(self) -> Optional[Wanted]:
         options = self._options
@@ -226,7 +228,7 @@ class Engine:
             ended = {outcome.seq for outcome in self._unsettled}
             active = [job for seq, job in self._held.items() if seq not in ended]
             occupied, batches = self._batches.count_others(active), self._batches.rooms(active)
-        room = options.slots - occupied + self._ahead.room(in_turn=self._gathering.is_on and not self._batches)
+        room = options.slots - occupied + self._ahead.room(in_turn=self._gathering.is_on)
         if (room <= 0 and not batches) or self._stops:
             return None
         takes_suspect = self._suspect not in self._held
@@ -276,9 +278,8 @@ class Engine:
             return
         for job in claimed:
             self._held[job.seq] = job
-        in_turn = self._holds_ahead() and not self._batches
-        self._gathering.submit(self._executor, claimed, in_turn=in_turn, seconds=self._ahead.seconds_of(len(claimed)))
         self._events.emit(JobsClaimed(claimed))
+        self._gathering.submit(self._executor, claimed, len(self._held), self._ahead.seconds_of(len(claimed)))
 
     def _limit(self, exchange: Exchange) -> Exchange:
         """Put jobs back that should have waited for others: their producer did not know the settings."""
@@ -311,6 +312,7 @@ class Engine:
 
     def _give_back(self, is_unwanted: Callable[[ClaimedJob], bool]) -> None:
         """Return jobs that have not started."""
+        self._gathering.forget()
         for executor in self._all_executors():
             unstarted = executor.take_back()
             kept = [job for job in unstarted if not is_unwanted(job)]
@@ -325,8 +327,7 @@ class Engine:
         """Sleep until an outcome, a commit, a due time, or the safety poll."""
         if not self.outbox.await_next():
             return
-        has_room = self._wanted() is not None
-        self._expectation.is_woken = self._watcher.wait(self._longest_wait(), ignore_commits=not has_room)
+        self._expectation.is_woken = self._watcher.wait(self._longest_wait(), ignore_commits=self._wanted() is None)
         self.outbox.stop_awaiting()
         if self._holds_ahead() and elapsed() - self._last_outcome > _LONGEST_AHEAD_SECONDS:
             self._give_back(lambda job: job not in self._batches)
@@ -343,8 +344,7 @@ class Engine:
         return seconds
 
     def _holds_ahead(self) -> bool:
-        held = self._batches.count_others(self._held.values()) if self._batches else len(self._held)
-        return held > self._options.slots
+        return self._batches.count_others(self._held.values()) > self._options.slots
 
     def _give_back_unstarted(self) -> None:
         for executor in self._all_executors():

@@ -65,6 +65,7 @@ class _Stale(Exception):  # noqa: N818 - a signal to roll back, never seen outsi
 class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs, NotingVerbs, WorkerVerbs):
     """The verbs of `Storage`, on top of a database's own transactions."""
 
+    works_in_process: bool = False
     commit_seconds: float = 0.0
 
     # What decides between queues with weights.

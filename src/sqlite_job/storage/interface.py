@@ -156,6 +156,11 @@ class Storage(ScheduleStorage, QueueStorage, RetentionStorage, NoteStorage, Shar
         ...
 
     @property
+    def works_in_process(self) -> bool:
+        """Whether what it does needs this process's CPU, and not that of a server."""
+        ...
+
+    @property
     def commit_seconds(self) -> float:
         """How long the last commit took, most of it for the disk; 0 where that is not measured."""
         ...

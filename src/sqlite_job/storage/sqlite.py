@@ -189,7 +189,8 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
                     # From here on nothing may raise: the commit is done, and would be taken for failed, or be repeated.
                     if self._has_changed:
                         gate.ring()
-                        self._checkpoint_if_due()
+                    # In any case: giving space back changes no row, and writes to the journal.
+                    self._checkpoint_if_due()
             except GateClosedError:
                 continue
             except DatabaseReplacedError:

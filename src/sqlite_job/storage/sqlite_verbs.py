@@ -21,6 +21,8 @@ _to_claimed: Callable[[Row], ClaimedJob] = partial(tuple.__new__, ClaimedJob)
 class SqliteVerbs(SQLStorage):
     """The verbs whose statements differ on SQLite."""
 
+    works_in_process = True
+
     def _enqueue(self, transaction: Transaction, jobs: Sequence[NewJob]) -> Mapping[str, str]:
         if len(jobs) == 1 and jobs[0].is_plain:
             insert_plain(transaction, jobs[0])

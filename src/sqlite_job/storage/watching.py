@@ -183,7 +183,7 @@ class PollWatcher:
 
     def _is_interrupted(self, seconds: float) -> bool:
         try:
-            self._interrupts.get(timeout=seconds)
+            self._interrupts.get(timeout=max(seconds, 0))
         except Empty:
             return False
         return True

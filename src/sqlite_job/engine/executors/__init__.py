@@ -18,9 +18,13 @@ class Executor(Protocol):
         """Take jobs, to be started in this order."""
         ...
 
-    def submit_together(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Take short jobs, to be run one after the other until `spread`, where that saves changes between threads."""
-        self.submit(jobs)
+    def submit_together(self, jobs: Sequence[ClaimedJob]) -> bool:
+        """Take short jobs, to be run one after the other until `spread`; False, with none taken, where that is no use.
+
+        It saves changes between threads of one interpreter.
+        """
+        del jobs
+        return False
 
     def spread(self) -> None:
         """Run what was submitted together in all slots."""

@@ -62,12 +62,13 @@ class ThreadExecutor(Executor):
         for job in jobs:
             put(job)
 
-    def submit_together(self, jobs: Sequence[ClaimedJob]) -> None:
+    def submit_together(self, jobs: Sequence[ClaimedJob]) -> bool:
         """Give short jobs to one thread: each system call of a job would wake the next one."""
         self.spread()
         self._start_threads()
         self._hand = deque(jobs)
         self._inbox.put(self._hand)
+        return True
 
     def spread(self) -> None:
         """Give what that thread has not started to all."""
@@ -130,11 +131,13 @@ class ThreadExecutor(Executor):
 
     def _run_one(self, slot: _SlotThread, job: ClaimedJob) -> None:
         slot.started_at = self._now()
+        timer = None
         slot.job = job
-        timer = None if self._timeout_of is None else self._start_timer(job, self._timeout_of(job))
         try:
+            if self._timeout_of is not None:
+                timer = self._start_timer(job, self._timeout_of(job))
             outcome = self._run(job, slot.stop)
-        except StopRequested:  # it came too late for the job, and too early for what follows
+        except StopRequested:  # it came too early for the job, or too late for it and too early for what follows
             outcome = self._settle_stopped(job, slot.stop, slot.started_at)
         slot.job = None
         if slot.stop.cause is not None:

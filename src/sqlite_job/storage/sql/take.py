@@ -43,6 +43,7 @@ CLAIMABLE = Statement(
     *names("queue", "functions", "now", "room"),
 )
 
+# Of jobs that CLAIMABLE has found in the same transaction: nobody can have changed their status since.
 TAKE = Statement(
     update(job)
     .where(one_of(job.c.seq, given("seqs")))
