@@ -201,6 +201,36 @@ def test_outcomes_survive_a_database_that_is_busy(bench, monkeypatch):
     assert b.status("a") == "completed"
 
 
+@pytest.mark.files("one writer has the lock of a file")
+def test_housekeeping_goes_on_while_what_a_commit_brought_cannot_be_written(bench, monkeypatch):
+    import sqlite3
+
+    from sqlite_job.storage import sqlite as sqlite_module
+
+    class Service:
+        every_seconds = 0.0
+        ticks = 0
+
+        def tick(self):
+            self.ticks += 1
+
+    b, service = bench(), Service()
+    b.engine.keep_house([service])
+    b.enqueue("a")
+    b.engine.turn()
+    b.executor.run_next()
+    monkeypatch.setattr(sqlite_module, "_DEADLINE_SECONDS", 0.05)
+    stranger = sqlite3.connect(b.storage.location, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    b.engine._expectation.is_woken = True  # by a commit
+    for _ in range(3):
+        b.engine._guarded_turn()
+    stranger.close()
+
+    assert len(b.of_kind(StorageFailed)) >= 1
+    assert service.ticks == 2, "only the first turn was urgent"
+
+
 @pytest.mark.files("a file can be replaced")
 def test_a_replaced_database_stops_the_engine(bench):
     b = bench()

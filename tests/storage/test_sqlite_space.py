@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from sqlite_job.core.retention import START, Old
+from sqlite_job.storage import sqlite as sqlite_module
 from sqlite_job.storage.sqlite import SqliteStorage
 from tests.storage.making import LEASE, NOW, claim, completed, new_job, settle
 
@@ -71,6 +72,22 @@ def test_what_was_once_needed_is_given_back_in_short_steps(storage, path):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_the_journal_is_copied_while_space_is_given_back(path, monkeypatch):
+    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_BYTES", 100_000)
+    storage = SqliteStorage(path, "normal")
+    storage.register_worker(("default",), NOW, LEASE)
+    run_jobs(storage, 7000)
+    prune(storage)
+    before = os.path.getsize(path)
+
+    while storage.give_back_space():
+        pass
+    # It changes no row, and yet what it writes must come from the journal into the file, which is cut off then.
+    assert os.path.getsize(path) < before / 2
+    storage.unregister_worker(1)
+    storage.close()
 
 
 def test_a_file_that_cannot_give_space_back_is_left_alone(path):

@@ -125,6 +125,11 @@ def test_commits_can_be_ignored(storage, watcher):
     assert time.monotonic() - began < LONG / 2
 
 
+def test_a_wait_whose_time_is_over_already_ends_at_once(watcher):
+    for ignore_commits in (False, True):
+        assert watcher.wait(-0.001, ignore_commits=ignore_commits) is False
+
+
 def test_commits_that_are_forgotten_end_no_wait_and_the_next_one_does(storage, path, watcher):
     stranger = sqlite3.connect(path, isolation_level=None)
     update = "UPDATE sqlitejob_job SET tries = tries + 1"
