@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -258,6 +259,24 @@ def test_what_one_thread_has_not_started_is_taken_back(floor, gate):
     gate.set()
     assert floor.ended(3) == [1, 2, 3]
     assert floor.executor.take_back() == []
+
+
+def test_a_stop_that_is_under_way_never_meets_the_next_job(floor, gate):
+    started = threading.Event()
+
+    def hold():
+        started.set()
+        gate.wait(DEADLINE)
+
+    floor.work = {1: hold}
+    floor.submit(100)
+    assert started.wait(DEADLINE)
+    (lock,) = [slot.lock for slot in floor.executor._threads if slot.job is not None]
+    with lock:  # as `stop` has it, from the look at what runs to the exception
+        gate.set()
+        time.sleep(0.1)  # time to go wrong
+        assert set(floor.ran_in) == {1}
+    assert floor.ended(100) == list(range(1, 101))
 
 
 _released = threading.Event()

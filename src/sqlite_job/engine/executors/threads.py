@@ -131,15 +131,19 @@ class ThreadExecutor(Executor):
 
     def _run_one(self, slot: _SlotThread, job: ClaimedJob) -> None:
         slot.started_at = self._now()
-        timer = None
+        timer: Optional[threading.Timer] = None
+        outcome: Optional[Outcome] = None
         slot.job = job
         try:
             if self._timeout_of is not None:
                 timer = self._start_timer(job, self._timeout_of(job))
             outcome = self._run(job, slot.stop)
-        except StopRequested:  # it came too early for the job, or too late for it and too early for what follows
+            with slot.lock:  # whoever is about to stop this job has it, and must not meet the next one
+                slot.job = None
+        except StopRequested:  # it came too early for the job, or too late
+            slot.job = None
+        if outcome is None:
             outcome = self._settle_stopped(job, slot.stop, slot.started_at)
-        slot.job = None
         if slot.stop.cause is not None:
             slot.end_stopped()
             if slot.is_left_behind:
