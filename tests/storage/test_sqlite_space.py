@@ -84,8 +84,9 @@ def test_the_journal_is_copied_while_space_is_given_back(path, monkeypatch):
 
     while storage.give_back_space():
         pass
-    # It changes no row, and yet what it writes must come from the journal into the file, which is cut off then.
-    assert os.path.getsize(path) < before / 2
+    # It changes no row, and yet what it writes must come from the journal into the file, which is cut off then: at each
+    # sixteenth step, a megabyte each, of some forty.
+    assert os.path.getsize(path) < before - 10 * MEGABYTE
     storage.unregister_worker(1)
     storage.close()
 
