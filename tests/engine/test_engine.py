@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 
 import pytest
@@ -181,17 +182,11 @@ def test_unknown_functions_are_told_once_with_the_nearest_name(bench):
 
 @pytest.mark.files("one writer has the lock of a file")
 def test_outcomes_survive_a_database_that_is_busy(bench, monkeypatch):
-    import sqlite3
-
-    from sqlite_job.storage import sqlite as sqlite_module
-
     b = bench()
     b.enqueue("a")
     b.engine.turn()
     b.executor.run_next()
-    monkeypatch.setattr(sqlite_module, "_DEADLINE_SECONDS", 0.05)
-    stranger = sqlite3.connect(b.storage.location, isolation_level=None)
-    stranger.execute("BEGIN IMMEDIATE")
+    stranger = _lock(b.storage, monkeypatch)
     b.engine._guarded_turn()
     assert len(b.of_kind(StorageFailed)) == 1
     stranger.execute("ROLLBACK")
@@ -203,10 +198,6 @@ def test_outcomes_survive_a_database_that_is_busy(bench, monkeypatch):
 
 @pytest.mark.files("one writer has the lock of a file")
 def test_housekeeping_goes_on_while_what_a_commit_brought_cannot_be_written(bench, monkeypatch):
-    import sqlite3
-
-    from sqlite_job.storage import sqlite as sqlite_module
-
     class Service:
         every_seconds = 0.0
         ticks = 0
@@ -219,9 +210,7 @@ def test_housekeeping_goes_on_while_what_a_commit_brought_cannot_be_written(benc
     b.enqueue("a")
     b.engine.turn()
     b.executor.run_next()
-    monkeypatch.setattr(sqlite_module, "_DEADLINE_SECONDS", 0.05)
-    stranger = sqlite3.connect(b.storage.location, isolation_level=None)
-    stranger.execute("BEGIN IMMEDIATE")
+    stranger = _lock(b.storage, monkeypatch)
     b.engine._expectation.is_woken = True  # by a commit
     for _ in range(3):
         b.engine._guarded_turn()
@@ -250,3 +239,11 @@ def _run_as_they_come(b):
         threading.Thread(target=b.executor.run_next, args=(len(jobs),)).start()
 
     b.executor.submit = submit
+
+
+def _lock(storage, monkeypatch):
+    """Have somebody else hold the write lock of the file, and nobody wait for it long; returns who has it."""
+    monkeypatch.setattr("sqlite_job.storage.sqlite._DEADLINE_SECONDS", 0.05)
+    stranger = sqlite3.connect(storage.location, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    return stranger

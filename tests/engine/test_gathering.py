@@ -55,6 +55,18 @@ class Floor:
         jobs = [claimed_job(seq, "any") for seq in range(1, count + 1)]
         self.gathering.submit(self.executor, jobs, count, seconds)
 
+    def submit_and_hold(self, seq, gate):
+        """Submit a hundred jobs, and return when this one has started, which ends when the gate is open."""
+        started = threading.Event()
+
+        def hold():
+            started.set()
+            gate.wait(DEADLINE)
+
+        self.work = {seq: hold}
+        self.submit(100)
+        assert started.wait(DEADLINE)
+
     def wait(self):
         self.gathering.wait(lambda: False)
 
@@ -176,15 +188,7 @@ def test_an_outage_lets_no_job_wait_for_another(floor, gate):
 
 
 def test_a_stop_gives_the_jobs_to_no_other_thread(floor, gate):
-    started = threading.Event()
-
-    def hold():
-        started.set()
-        gate.wait(DEADLINE)
-
-    floor.work = {1: hold}
-    floor.submit(100)
-    assert started.wait(DEADLINE)
+    floor.submit_and_hold(1, gate)
     floor.gathering.wait(lambda: True)
     assert [job.seq for job in floor.executor.take_back()] == list(range(2, 101))
     gate.set()
@@ -246,15 +250,7 @@ def test_jobs_that_are_no_sooner_done_side_by_side_run_in_one_thread_again(floor
 
 
 def test_what_one_thread_has_not_started_is_taken_back(floor, gate):
-    started = threading.Event()
-
-    def hold():
-        started.set()
-        gate.wait(DEADLINE)
-
-    floor.work = {3: hold}
-    floor.submit(100)
-    assert started.wait(DEADLINE)
+    floor.submit_and_hold(3, gate)
     assert [job.seq for job in floor.executor.take_back()] == list(range(4, 101))
     gate.set()
     assert floor.ended(3) == [1, 2, 3]
@@ -262,15 +258,7 @@ def test_what_one_thread_has_not_started_is_taken_back(floor, gate):
 
 
 def test_a_stop_that_is_under_way_never_meets_the_next_job(floor, gate):
-    started = threading.Event()
-
-    def hold():
-        started.set()
-        gate.wait(DEADLINE)
-
-    floor.work = {1: hold}
-    floor.submit(100)
-    assert started.wait(DEADLINE)
+    floor.submit_and_hold(1, gate)
     (lock,) = [slot.lock for slot in floor.executor._threads if slot.job is not None]
     with lock:  # as `stop` has it, from the look at what runs to the exception
         gate.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # So many commits in a row that each had a job for this worker. A claim that finds none costs others a moment of the
-# write lock, and a look before each claim a sixth of the time from an enqueue to its start.
+# write lock, and a look before each claim a fifth of the time from waking up to the start of the job.
 _ENOUGH = 3
 
 

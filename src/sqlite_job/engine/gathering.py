@@ -38,7 +38,7 @@ _TRIAL_SECONDS = 0.1
 # Of a wait, or a commit, that takes no longer than this, nobody can say much, and it costs little.
 _QUICK_SECONDS = 0.005
 
-# One hand that went wrong may be an accident.
+# One hand (jobs that run in turn) that went wrong may be an accident.
 _TOO_MANY = 2
 
 # Until the other way is tried again: the jobs may have become others.
@@ -84,7 +84,7 @@ class Gathering:
             now = elapsed()
             if self._compares_at is None:
                 self._compares_at = now + _TRIAL_SECONDS
-            if now < self._compares_at and executor.submit_together(jobs):
+            if now < self._compares_at and executor.submit_in_turn(jobs):
                 self._executor, self._count = executor, len(jobs)
                 return
             self._compared = (now, cpu_seconds())

@@ -18,7 +18,7 @@ class Executor(Protocol):
         """Take jobs, to be started in this order."""
         ...
 
-    def submit_together(self, jobs: Sequence[ClaimedJob]) -> bool:
+    def submit_in_turn(self, jobs: Sequence[ClaimedJob]) -> bool:
         """Take short jobs, to be run one after the other until `spread`; False, with none taken, where that is no use.
 
         It saves changes between threads of one interpreter.

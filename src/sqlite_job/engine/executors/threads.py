@@ -62,7 +62,7 @@ class ThreadExecutor(Executor):
         for job in jobs:
             put(job)
 
-    def submit_together(self, jobs: Sequence[ClaimedJob]) -> bool:
+    def submit_in_turn(self, jobs: Sequence[ClaimedJob]) -> bool:
         """Give short jobs to one thread: each system call of a job would wake the next one."""
         self.spread()
         self._start_threads()
