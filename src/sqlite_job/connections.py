@@ -40,7 +40,7 @@ from sqlite_job.core.middleware import (
     wrong_middleware,
 )
 from sqlite_job.core.names import check_name
-from sqlite_job.core.options import JobOptions, check_options
+from sqlite_job.core.options import NO_OPTIONS, JobOptions, check_options
 from sqlite_job.core.parameters import parameters_of
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.retention import Retention, keep_of
@@ -95,7 +95,7 @@ class SQLiteJob(Operations):
         Nothing is opened before the first use. Raises InvalidNameError, InvalidOptionError, DatabaseUnavailableError.
         """
         self.queue = check_name(queue, "queue name")
-        self._options = JobOptions()
+        self._options = NO_OPTIONS
         self._registry: Optional[Registry] = None
         self._middleware: Tuple[Middleware, ...] = ()
         self._timezone: Any = WorkerSettings.timezone

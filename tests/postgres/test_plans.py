@@ -151,7 +151,7 @@ def connection(request, postgres_server, worker_name):
 
 def plan_of(connection, statement, values, mode):
     """Return the plan of a prepared statement."""
-    text, arrange = statement.compiled(dialect_of(None))
+    text, arrange = statement.compiled[dialect_of(None)]
     numbers = iter(range(1, 100))
     prepared = re.sub("%s", lambda _: f"${next(numbers)}", text).replace("%%", "%")
     connection.execute(f"SET plan_cache_mode = {mode}")

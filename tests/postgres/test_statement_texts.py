@@ -66,10 +66,10 @@ HOT = {
 @pytest.mark.parametrize("name", HOT)
 def test_the_text_of_a_hot_statement(name):
     statement, schema, text = HOT[name]
-    assert " ".join(statement.compiled(dialect_of(schema)).text.split()) == text
+    assert " ".join(statement.compiled[dialect_of(schema)].text.split()) == text
 
 
 @pytest.mark.parametrize("name", ["COMPLETE_ALL", "PAYLOAD", "PROMOTE", "AHEAD"])
 def test_a_statement_of_the_hot_path_needs_no_rearranging(name):
     statement, schema, _ = HOT[name]
-    assert statement.compiled(dialect_of(schema)).arrange is None
+    assert statement.compiled[dialect_of(schema)].arrange is None

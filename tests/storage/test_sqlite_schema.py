@@ -158,7 +158,7 @@ def test_an_interrupted_creation_is_taken_up_again(path):
     ],
 )
 def test_each_hot_statement_uses_its_index(connection, statement, arguments, plan):
-    text, arrange = statement.compiled(_DIALECT)
+    text, arrange = statement.compiled[_DIALECT]
     rows = connection.execute("EXPLAIN QUERY PLAN " + text, arrange(arguments) if arrange else arguments).fetchall()
     details = [row[3] for row in rows]
     assert any(plan in detail for detail in details), details

@@ -65,14 +65,14 @@ HOT = {
 @pytest.mark.parametrize("name", HOT)
 def test_the_text_of_a_hot_statement(name):
     statement, text = HOT[name]
-    assert " ".join(statement.compiled(_DIALECT).text.split()) == text
+    assert " ".join(statement.compiled[_DIALECT].text.split()) == text
 
 
 @pytest.mark.parametrize(
     "name", ["CLAIMABLE", "TAKE", "COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"]
 )
 def test_a_statement_of_the_hot_path_needs_no_rearranging(name):
-    assert HOT[name][0].compiled(_DIALECT).arrange is None
+    assert HOT[name][0].compiled[_DIALECT].arrange is None
 
 
 def test_parameters_are_put_into_the_texts_order():
@@ -81,11 +81,11 @@ def test_parameters_are_put_into_the_texts_order():
         "given_b",
         "given_a",
     )
-    text, arrange = statement.compiled(_DIALECT)
+    text, arrange = statement.compiled[_DIALECT]
     assert text.index("seq = ?") < text.index("queue = ?")
     assert arrange(("b", "a")) == ("a", "b")
 
 
 def test_a_declared_order_that_does_not_fit_is_an_error():
     with pytest.raises(ValueError, match="do not fit"):
-        Statement(select(job_table.c.id).where(job_table.c.seq == given("a")), "given_b").compiled(_DIALECT)
+        Statement(select(job_table.c.id).where(job_table.c.seq == given("a")), "given_b").compiled[_DIALECT]

@@ -12,6 +12,10 @@ SECOND = 1_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# Returns seconds of a clock that never jumps; only differences mean anything. The name alone: it is asked a few times
+# for each job, and a function around it would double that.
+elapsed: Callable[[], float] = time.monotonic
+
 # Asked instead of the operating system, in microseconds, while a test has a clock of its own (`sqlite_job.testing`).
 stand_in: Optional[Callable[[], int]] = None
 
@@ -51,11 +55,6 @@ class ShiftedClock:
 def ahead_of_system(clock: Clock) -> int:
     """Return how many microseconds a clock is ahead of the operating system's."""
     return clock.ahead() if isinstance(clock, ShiftedClock) else 0
-
-
-def elapsed() -> float:
-    """Return seconds of a clock that never jumps; only differences mean anything."""
-    return time.monotonic()
 
 
 def cpu_seconds() -> float:

@@ -32,22 +32,19 @@ class IdMaker:
     def made_at(self, now: int) -> str:
         """Return a new id for a time that was read already, in microseconds."""
         with self._lock:
-            self._move_on(now)
+            if now // 1000 > self._millisecond:
+                self._enter(now // 1000)
             self._count += 1
             return f"{self._start}{self._count:012x}"
 
     def many_made_at(self, now: int, count: int) -> List[str]:
         """Return so many new ids, each greater than the one before."""
         with self._lock:
-            self._move_on(now)
+            if now // 1000 > self._millisecond:
+                self._enter(now // 1000)
             first = self._count + 1
             self._count += count
             return [f"{self._start}{number:012x}" for number in range(first, first + count)]
-
-    def _move_on(self, now: int) -> None:
-        millisecond = now // 1000
-        if millisecond > self._millisecond:
-            self._enter(millisecond)
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()  # another thread of the parent may have held it

@@ -7,7 +7,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence
 from sqlite_job.core.conditions import NO_FLOW, Flow, conditions_of
 from sqlite_job.core.errors import PayloadTooLargeError
 from sqlite_job.core.jobs import NewJob
-from sqlite_job.core.options import JobOptions
+from sqlite_job.core.options import NO_OPTIONS, JobOptions
 from sqlite_job.core.parameters import NO_PARAMETERS, Parameters
 from sqlite_job.core.previews import Previews
 from sqlite_job.core.serializers import Codecs
@@ -62,10 +62,12 @@ class JobMaker:
         """Return a job; it has an id of the caller's own if `options` has it."""
         name, queue, priority, parameters, flow = resolved
         encoded = self.encode(name, job_id, args, kwargs)
-        run_at = options.run_time(now)
-        conditions = None
-        if flow is not None or options.has_conditions:
-            conditions = conditions_of(options, flow or NO_FLOW, name, tuple(args), kwargs, now=now, run_at=run_at)
+        previews = self._previews
+        run_at = conditions = None
+        if flow is not None or options is not NO_OPTIONS:
+            run_at = options.run_time(now)
+            if flow is not None or options.has_conditions:
+                conditions = conditions_of(options, flow or NO_FLOW, name, tuple(args), kwargs, now=now, run_at=run_at)
         return NewJob(
             job_id,
             options.queue or queue,
@@ -77,7 +79,7 @@ class JobMaker:
             options.timeout,
             self._codecs.encoder.name,
             encoded,
-            self.preview(name, parameters, args, kwargs),
+            None if previews is None else previews.of_call(name, parameters, args, kwargs),
             options.tags,
             options.meta,
             options.job_id is not None,

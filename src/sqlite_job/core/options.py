@@ -63,6 +63,10 @@ class JobOptions:
         return run_at if run_at is not None and run_at > now else None
 
 
+# What most jobs have, and are quicker made for.
+NO_OPTIONS = JobOptions()
+
+
 def check_options(
     *,
     job_id: Optional[str],

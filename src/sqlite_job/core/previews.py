@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from itertools import islice
-from typing import Any, Dict, Iterable, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from sqlite_job.core.parameters import Parameters
 from sqlite_job.core.redaction import RESULT, Redact, hide_secrets
@@ -47,7 +47,8 @@ class Previews:
             return REDACTION_FAILED
         except ValueError:  # an int of more than 4,300 digits has no repr
             return self.of_call(function, parameters, [_without_digits(value) for value in args], kwargs)
-        return _join(texts)
+        text = ", ".join(texts)
+        return text if len(text) <= MAX_CHARACTERS and text.isascii() else _fitted(text)
 
     def of_result(self, function: str, value: Any) -> str:
         """Return a result, whose name is "return", in at most 200 characters; never raises."""
@@ -132,10 +133,8 @@ def _without_digits(value: Any) -> Any:
     return _Huge() if type(value) is int and value.bit_length() > _MOST_BITS else value
 
 
-def _join(texts: Iterable[str]) -> str:
-    text = ", ".join(texts)
-    if not text.isascii():
-        text = _storable(text)
+def _fitted(text: str) -> str:
+    text = _storable(text)
     return text if len(text) <= MAX_CHARACTERS else _cut(text)
 
 

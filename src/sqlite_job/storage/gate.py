@@ -26,6 +26,8 @@ except ImportError:  # Windows: writers meet at SQLite's own lock alone
 # About two milliseconds; then a thread waits, and that costs a tenth of one.
 _QUICK_TRIES, _QUICK_PAUSE = 20, 0.0001
 
+_TAKE = fcntl.LOCK_EX | fcntl.LOCK_NB if fcntl is not None else 0
+
 
 class Owner:
     """A job that has a transaction open, and so the turn at the gate of the database at `path`."""
@@ -75,8 +77,8 @@ class Gate:
         try:
             if self._is_closed:
                 raise GateClosedError
-            if not self._take_quickly():
-                self._wait_for_turn()
+            if fcntl is not None:
+                self._take_turn()
         except BaseException:
             self._lock.release()
             raise
@@ -92,19 +94,17 @@ class Gate:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._lock.release()
 
-    def _take_quickly(self) -> bool:
+    def _take_turn(self) -> None:
         """Take the lock if it is free, or becomes so within two milliseconds: nearly all turns are shorter."""
-        if fcntl is None:
-            return True
         for _ in range(_QUICK_TRIES):
             try:
                 # flock belongs to the open file, not to the process: two of them in one process exclude each other too.
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._descriptor, _TAKE)
             except BlockingIOError:
                 pause(_QUICK_PAUSE)
             else:
-                return True
-        return False
+                return
+        self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
         # A process that was frozen inside the gate would else block everybody for as long as it is.

@@ -24,15 +24,8 @@ class _Ticket:
         self.is_done = False
         self.error: Optional[BaseException] = None
         self.existing: Mapping[str, str] = {}
-        self.bell: Optional[threading.Lock] = None
-
-    def sleep(self) -> None:
-        assert self.bell is not None  # noqa: S101 - made before the ticket could be seen
+        self.bell = threading.Lock()
         self.bell.acquire()
-
-    def wake(self) -> None:
-        if self.bell is not None:
-            self.bell.release()
 
 
 class GroupCommit:
@@ -50,29 +43,29 @@ class GroupCommit:
 
     def submit(self, jobs: Sequence[NewJob], write: Write) -> Mapping[str, str]:
         """Store the jobs with `write`, in one transaction; returns after its commit what `write` did, or raises."""
-        ticket = _Ticket(jobs)
-        if not self._leads(ticket):
-            self._wait(ticket)
+        with self._mutex:
+            ticket = None
+            if self._has_leader:
+                ticket = _Ticket(jobs)
+                self._waiting.append(ticket)
+            self._has_leader = True
+        if ticket is None:
+            # Nobody leads, so nobody waits: the shortest way, for what is stored most often.
+            try:
+                return write(jobs)
+            finally:
+                self._pass_on()
+        self._wait(ticket)
         if not ticket.is_done:
             self._lead(write)
         if ticket.error is not None:
             raise ticket.error
         return ticket.existing
 
-    def _leads(self, ticket: _Ticket) -> bool:
-        with self._mutex:
-            self._waiting.append(ticket)
-            if not self._has_leader:
-                self._has_leader = True
-                return True
-            ticket.bell = threading.Lock()
-            ticket.bell.acquire()
-            return False
-
     def _wait(self, ticket: _Ticket) -> None:
         """Sleep until the ticket is done, or its owner is the next leader."""
         try:
-            ticket.sleep()
+            ticket.bell.acquire()
         except BaseException:  # KeyboardInterrupt, in the main thread
             with self._mutex:
                 was_woken = ticket not in self._waiting or self._waiting[0] is ticket
@@ -90,13 +83,13 @@ class GroupCommit:
             for ticket in group:
                 ticket.is_done = True
             for ticket in group:
-                ticket.wake()
+                ticket.bell.release()
             self._pass_on()
 
     def _pass_on(self) -> None:
         with self._mutex:
             if self._waiting:
-                self._waiting[0].wake()
+                self._waiting[0].bell.release()
             else:
                 self._has_leader = False
 

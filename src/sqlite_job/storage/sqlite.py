@@ -182,7 +182,7 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         deadline = elapsed() + _DEADLINE_SECONDS
         while True:
             try:
-                gate = self._ensure_open()
+                gate = self._gate or self._ensure_open()
                 with gate:
                     self._has_changed = True
                     found = attempt(work)
@@ -211,7 +211,8 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         pause(random.uniform(0.001, 0.02))  # noqa: S311 - jitter, not a secret
 
     def _attempt(self, work: Callable[[Transaction], T], *, waits: bool = True) -> T:
-        connection = self._writing_connection()
+        files.check_same(self._path, self._identity)
+        connection = self._writer or self._open_writer()
         cursor = connection.cursor()
         changes = connection.total_changes
         try:
@@ -254,15 +255,11 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
     def _shrink_journal(self) -> None:
         """Try to make room on a full disk: of pages that were changed again and again only the last counts."""
         with suppress(sqlite3.Error, DatabaseError):
-            self._writer = connect(self._path, self._durability)
-            self._disk_wait.start_anew()
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._open_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _writing_connection(self) -> sqlite3.Connection:
-        files.check_same(self._path, self._identity)
-        if self._writer is None:
-            self._writer = connect(self._path, self._durability)
-            self._disk_wait.start_anew()
+    def _open_writer(self) -> sqlite3.Connection:
+        self._writer = connect(self._path, self._durability)
+        self._disk_wait.start_anew()
         return self._writer
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
@@ -328,7 +325,7 @@ class SqliteStorage(SpaceVerbs, SqliteSharing):
         self._free_space.require()
 
     def _write_jobs(self, jobs: Sequence[NewJob]) -> Mapping[str, str]:
-        return self._write(lambda transaction: self._enqueue(transaction, jobs))
+        return self._in_turn(self._attempt, lambda transaction: self._enqueue(transaction, jobs))
 
     def _show_alive(self, worker_id: int) -> bool:
         return self._liveness.hold(worker_id)

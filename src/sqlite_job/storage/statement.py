@@ -26,23 +26,29 @@ class Compiled(NamedTuple):
     arrange: Optional[Callable[[Row], Row]]
 
 
+class _Compilations(Dict[Dialect, Compiled]):
+    """One statement, compiled for each dialect that is asked for: without a call in Python where it was before."""
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__()
+        self._statement = statement
+
+    def __missing__(self, dialect: Dialect) -> Compiled:
+        found = self[dialect] = self._statement.compile(dialect)
+        return found
+
+
 class Statement:
-    """A statement and the order in which callers give its parameters."""
+    """A statement and the order in which callers give its parameters; `compiled[dialect]` is what the driver runs."""
 
     def __init__(self, clause: Any, *order: str) -> None:
         """Take a Core constant and the names of its parameters in the callers' order."""
         self.clause: ClauseElement = clause
         self.order = order
-        self._compiled: Dict[Dialect, Compiled] = {}
+        self.compiled = _Compilations(self)
 
-    def compiled(self, dialect: Dialect) -> Compiled:
+    def compile(self, dialect: Dialect) -> Compiled:
         """Return the statement for a dialect with positional parameters; raises ValueError if `order` does not fit."""
-        found = self._compiled.get(dialect)
-        if found is None:
-            found = self._compiled[dialect] = self._compile(dialect)
-        return found
-
-    def _compile(self, dialect: Dialect) -> Compiled:
         compiled = compile_clause(self.clause, dialect)
         names: List[str] = compiled.positiontup or []
         if set(names) != set(self.order):

@@ -32,22 +32,24 @@ class Transaction:
 
     def run(self, statement: Statement, *values: Any) -> int:
         """Execute once, and return the number of rows changed."""
-        text, arrange = statement.compiled(self._dialect)
+        text, arrange = statement.compiled[self._dialect]
         self._cursor.execute(text, arrange(values) if arrange else values)
-        return int(self._cursor.rowcount)
+        changed: int = self._cursor.rowcount
+        return changed
 
     def many(self, statement: Statement, rows: Sequence[Row]) -> int:
         """Execute once for each row of parameters, and return the number of rows changed in all."""
-        text, arrange = statement.compiled(self._dialect)
+        text, arrange = statement.compiled[self._dialect]
         self._cursor.executemany(text, map(arrange, rows) if arrange else rows)
-        return int(self._cursor.rowcount)
+        changed: int = self._cursor.rowcount
+        return changed
 
     def insert(self, into: Insert, rows: Sequence[Row]) -> None:
         """Insert all rows."""
         whole = len(rows) - len(rows) % _ROWS_PER_INSERT
         if whole:
             # Rows are given in the columns' order, which is the text's: nothing to arrange.
-            text, _ = into.rows(_ROWS_PER_INSERT).compiled(self._dialect)
+            text, _ = into.rows(_ROWS_PER_INSERT).compiled[self._dialect]
             for start in range(0, whole, _ROWS_PER_INSERT):
                 values = list(chain.from_iterable(rows[start : start + _ROWS_PER_INSERT]))
                 self._cursor.execute(text, values)
@@ -56,7 +58,7 @@ class Transaction:
 
     def rows(self, statement: Statement, *values: Any) -> List[Row]:
         """Execute once, and return all rows: a cursor left open would keep its transaction open."""
-        text, arrange = statement.compiled(self._dialect)
+        text, arrange = statement.compiled[self._dialect]
         self._cursor.execute(text, arrange(values) if arrange else values)
         found: List[Row] = self._cursor.fetchall()
         return found

@@ -264,7 +264,7 @@ class _Reading:
         return Numbers(*(last if is_called else 0 for last, is_called in given))
 
     def _pages(self, whole: Whole) -> Iterator[Rows]:
-        text, _ = whole.on_server.compiled(self._dialect)
+        text, _ = whole.on_server.compiled[self._dialect]
         size = SMALL_PAGE if whole.is_large else MOST_ROWS
         # The server sorts once, and keeps what it has not sent yet.
         with self._connection.cursor("sqlitejob_move") as cursor:

@@ -50,7 +50,7 @@ class PostgresTransaction(Transaction):
         """Insert all rows in one statement, each column as an array."""
         if not rows:
             return
-        text, _ = into.arrays.compiled(self._dialect)
+        text, _ = into.arrays.compiled[self._dialect]
         self._cursor.execute(text, self._written([list(column) for column in zip(*rows)]))
 
     def serialize(self, keys: Iterable[str]) -> None:
