@@ -23,8 +23,9 @@ OLDEST: Minor = (3, 8)
 NEWEST: Minor = (3, 13)  # the newest that pyproject.toml names; a newer one that is here is run instead
 DEFAULT: Minor = (sys.version_info[0], sys.version_info[1])
 
-# More than four processes at once would make a test with a deadline wait for its turn.
-PYTEST = ["-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+# One more than there are processors, since a third of the time tests wait. More than four processes at once would make
+# a test with a deadline wait for its turn.
+PYTEST = ["-m", "pytest", "-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "loadgroup"]
 # What says the same on every Python, and takes longest. PostgreSQL is left to the contract in tests/storage there: what
 # is above the storage does not know which database it is, and has been run on a file (tests/databases.py).
 ONCE = [

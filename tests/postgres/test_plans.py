@@ -30,6 +30,7 @@ from sqlite_job.storage.sql import (
     rate,
     unique,
 )
+from sqlite_job.storage.sql.glance import GLANCE
 from tests.storage.making import new_job
 
 FINISHED = 100_000
@@ -66,6 +67,7 @@ QUEUES, FUNCTIONS, SEQS = ["default"], ["add"], [1, 2, 3]
 HOT = {
     "CLAIM": (job.CLAIM, (1, 1, "default", FUNCTIONS, 10), "claimable"),
     "CLAIM_SUSPECT": (job.CLAIM_SUSPECT, (1, 1, "default", FUNCTIONS), ("job_pkey", "claimable")),
+    "GLANCE": (GLANCE, (1, 1), ("due", "blocked")),
     "IS_CLAIMABLE": (job.IS_CLAIMABLE, ("default", FUNCTIONS, 1), "claimable"),
     "IS_SUSPECT_CLAIMABLE": (job.IS_SUSPECT_CLAIMABLE, ("default", FUNCTIONS, 1), ("job_pkey", "claimable")),
     "PROMOTE": (job.PROMOTE, (1,), "due"),

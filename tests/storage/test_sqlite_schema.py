@@ -32,6 +32,7 @@ from sqlite_job.storage.sql import (
     take,
     unique,
 )
+from sqlite_job.storage.sql.glance import GLANCE
 from sqlite_job.storage.sqlite import _DIALECT, SqliteStorage
 from sqlite_job.storage.tables import metadata
 from tests.storage.making import new_job
@@ -130,7 +131,6 @@ def test_an_interrupted_creation_is_taken_up_again(path):
         (take.TAKE, (0, 1, "[1]"), "sqlitejob_job USING INTEGER PRIMARY KEY (rowid=?)"),
         (job.IS_CLAIMABLE, ("default", '["add"]', 0), "USING INDEX sqlitejob_claimable (queue=?)"),
         (job.PROMOTE, (0,), "INDEX sqlitejob_due (run_at<?)"),
-        (job.IS_ANY_DUE, (0,), "INDEX sqlitejob_due (run_at<?)"),
         (job.NEXT_RUN_AT, (), "INDEX sqlitejob_due"),
         (completion.COMPLETE, (0, 0, 1, 1), "USING INTEGER PRIMARY KEY (rowid=?)"),
         (completion.COMPLETE_SOME, (0, 0, 1, 1) * 20, "sqlitejob_job USING INTEGER PRIMARY KEY (rowid=?)"),
@@ -163,6 +163,16 @@ def test_each_hot_statement_uses_its_index(connection, statement, arguments, pla
     details = [row[3] for row in rows]
     assert any(plan in detail for detail in details), details
     assert not any("SCAN sqlitejob_" in detail and "INDEX" not in detail for detail in details), details
+    assert not any("TEMP B-TREE" in detail for detail in details), details
+
+
+def test_the_glance_reads_no_table_but_those_that_are_as_good_as_empty(connection):
+    text, _ = GLANCE.compiled[_DIALECT]
+    details = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + text, (1, 0)).fetchall()]
+    for used in ("sqlitejob_worker USING INTEGER PRIMARY KEY", "INDEX sqlitejob_due (run_at<?)", "sqlitejob_blocked"):
+        assert any(used in detail for detail in details), details
+    scanned = {detail.split()[1] for detail in details if detail.startswith("SCAN") and "INDEX" not in detail}
+    assert scanned <= {"sqlitejob_suspect", "sqlitejob_queue", "CONSTANT"}, details
     assert not any("TEMP B-TREE" in detail for detail in details), details
 
 

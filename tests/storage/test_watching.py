@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,7 @@ def test_the_bell_of_one_commit_does_not_hide_the_write_of_the_next(storage, pat
     storage.enqueue([new_job()])
     if begins == "after it":
         assert watcher.wait(LONG) is True
+        watcher.forget()
         watcher._looks.clear()
         os.truncate(journal, os.stat(journal).st_size)  # a write as inotify sees it, that commits nothing
         assert watcher.wait(0.01) is False
@@ -140,6 +142,22 @@ def test_commits_that_are_forgotten_end_no_wait_and_the_next_one_does(storage, p
         commit()
         assert watcher.wait(LONG) is True
     stranger.close()
+
+
+def test_a_commit_is_noticed_whose_signs_were_lost_among_those_of_other_files(tmp_path, storage, path):
+    if watching.INotify is None:
+        pytest.skip("inotify needs Linux and inotify_simple: pip install inotify_simple")
+    watcher = InotifyWatcher(path, f"{path}-gate", connect(path, "full"))
+    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    with (tmp_path / "one").open("wb", 0) as one, (tmp_path / "other").open("wb", 0) as other:
+        for number in range(most + 10):  # in turns: the same event twice is kept once
+            (one if number % 2 else other).write(b"x")
+    storage.enqueue([new_job()])
+
+    assert watcher.wait(LONG) is True
+    watcher.forget()
+    assert watcher.wait(0.1) is False
+    watcher.close()
 
 
 def test_a_claim_that_finds_nothing_wakes_nobody(storage, watcher):

@@ -278,8 +278,8 @@ class Engine:
             return
         for job in claimed:
             self._held[job.seq] = job
-        self._events.emit(JobsClaimed(claimed))
         self._gathering.submit(self._executor, claimed, len(self._held), self._ahead.seconds_of(len(claimed)))
+        self._events.emit(JobsClaimed(claimed))
 
     def _limit(self, exchange: Exchange) -> Exchange:
         """Put jobs back that should have waited for others: their producer did not know the settings."""

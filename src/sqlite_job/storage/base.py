@@ -20,6 +20,7 @@ from sqlite_job.core.outcomes import (
 from sqlite_job.core.states import JobStatus
 from sqlite_job.storage.admission import admit, find_holder, take_key
 from sqlite_job.storage.arguments import ArgumentVerbs
+from sqlite_job.storage.glancing import Glance, glance
 from sqlite_job.storage.inserting import insert_jobs
 from sqlite_job.storage.interface import CancelRequest, Exchange, Peek, Wanted
 from sqlite_job.storage.limiting import RatedClaim, release_after, release_groups
@@ -244,29 +245,34 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         settle: Callable[[Transaction, int, Sequence[Outcome], int], List[Outcome]],
         transaction: Transaction,
     ) -> Exchange:
-        # First, and locked: who buries this worker, and then takes its jobs, waits before he has any lock that we need.
-        is_registered = bool(wanted and transaction.rows(worker.IS_REGISTERED, worker_id))
-        is_due = serialize_turn(transaction, self._array, outcomes, now)
+        if wanted and not transaction.is_alone:
+            # Locked: who buries this worker, and then takes its jobs, waits before he has any lock that we need.
+            transaction.rows(worker.IS_REGISTERED, worker_id)
+        may_be_due = serialize_turn(transaction, self._array, outcomes, now)
         if notes:
             write_notes(notes, transaction)
         stale: List[Outcome] = []
         if outcomes:
             stale = settle(transaction, worker_id, outcomes, now)
             _tell_of(outcomes, transaction)
-        ended = [outcome.seq for outcome in outcomes] + (self._promote(transaction, now) if is_due else [])
-        if ended:
-            release_after(transaction, self._array, ended, now)
+        seen = glance(transaction, worker_id, now) if wanted or may_be_due else Glance()
+        promoted = self._promote(transaction, now) if may_be_due and seen.is_any_due else []
+        may_be_blocked = bool(seen.is_any_blocked or promoted)
+        ended = [outcome.seq for outcome in outcomes] + promoted
+        self._release_behind(ended, transaction, now, may_be_blocked=may_be_blocked)
         if not wanted:
             return Exchange([], stale)
-        if not is_registered:
+        if not seen.is_registered:
             # Whoever believed this worker dead would never look for what it claimed now.
             return Exchange([], stale, is_expelled=True)
-        wanted, paused = leave_out_paused(transaction, wanted)
+        wanted, paused = leave_out_paused(transaction, wanted) if seen.is_any_paused else (wanted, ())
         limited = QueueLimitedClaim(transaction, wanted, now) if wanted.queue_limits else None
         wanted = limited.leave_out_full() if limited else wanted
         rated = RatedClaim(transaction, self._array, wanted, now)
-        rated.release()
-        suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if wanted.takes_suspect else None
+        if may_be_blocked:
+            rated.release()
+        takes_suspect = wanted.takes_suspect and seen.is_any_suspect
+        suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if takes_suspect else None
         claim: Callable[[Wanted], List[ClaimedJob]] = partial(self._claim, transaction, worker_id, now=now)
         if limited:
             limited.take([suspect_job] if suspect_job else [])
@@ -277,21 +283,29 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         rated.settle()
         if limited:
             limited.record()
-        unlimited: List[ClaimedJob] = []
-        if wanted.limited:
-            unlimited = self._without_limits(transaction, [suspect_job] if suspect_job else [], wanted.limited)
-            unlimited += self._take_unlimited(transaction, claimed, wanted.limited)
+        unlimited = self._take_unlimited(transaction, suspect_job, claimed, wanted.limited)
         return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
 
+    def _release_behind(self, ended: List[int], transaction: Transaction, now: int, *, may_be_blocked: bool) -> None:
+        # Where others write meanwhile, one may be about to block a job behind these: only the group's key tells.
+        if ended and (may_be_blocked or not transaction.is_alone):
+            release_after(transaction, self._array, ended, now)
+
     def _take_unlimited(
-        self, transaction: Transaction, claimed: List[ClaimedJob], limited: Sequence[str]
+        self,
+        transaction: Transaction,
+        suspect_job: Optional[ClaimedJob],
+        claimed: List[ClaimedJob],
+        limited: Sequence[str],
     ) -> List[ClaimedJob]:
-        """Take those out of `claimed` that have no limit, although their function has one."""
+        """Return the jobs that have no limit, although their function has one; those of `claimed` are taken out."""
+        if not limited:
+            return []
         taken = self._without_limits(transaction, claimed, limited)
         if taken:
             seqs = {job.seq for job in taken}
             claimed[:] = [job for job in claimed if job.seq not in seqs]
-        return taken
+        return self._without_limits(transaction, [suspect_job] if suspect_job else [], limited) + taken
 
     def _without_limits(
         self, transaction: Transaction, jobs: Sequence[ClaimedJob], limited: Sequence[str]
@@ -304,9 +318,6 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
 
     def _promote(self, transaction: Transaction, now: int) -> List[int]:
         """Promote what is due, and return those that have limits."""
-        # Where others write meanwhile, it has been asked by the turn's first statement.
-        if transaction.is_alone and not transaction.rows(job.IS_ANY_DUE, now):
-            return []
         promoted = transaction.rows(job.PROMOTE, now)
         if promoted:
             transaction.tell_workers()
@@ -331,8 +342,6 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
     def _claim_suspect(
         self, transaction: Transaction, worker_id: int, wanted: Wanted, now: int
     ) -> Optional[ClaimedJob]:
-        if not transaction.rows(suspect.IS_ANY):
-            return None
         functions = self._array(wanted.known)
         for queue in wanted.queues:
             rows = transaction.rows(job.CLAIM_SUSPECT, now, worker_id, queue, functions)

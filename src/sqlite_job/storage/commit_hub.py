@@ -95,6 +95,7 @@ def _serve(hub: CommitHub, watcher: CommitWatcher) -> None:
                 continue
             is_idle = False
             watcher.wait(_SAFETY_SECONDS)
+            watcher.forget()
             for callback in hub.subscribers():
                 callback()
     finally:

@@ -69,6 +69,7 @@ class Gate:
         self._lock = threading.Lock()
         self._descriptor = open_lock_file(path)
         self._is_closed = False
+        self._has_news = False
 
     def __enter__(self) -> None:
         """Wait for the turn; raises DatabaseBusyError when it does not come."""
@@ -86,12 +87,16 @@ class Gate:
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        """Let the next one in."""
+        """Let the next one in, and tell watchers, if there is something to tell."""
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.__exit__(None, None, None)
         elif fcntl is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        if self._has_news:
+            # Not sooner: whoever is woken comes here, and would find it closed.
+            self._has_news = False
+            self._ring()
         self._lock.release()
 
     def _take_turn(self) -> None:
@@ -118,7 +123,11 @@ class Gate:
         self._turn = turn
 
     def ring(self) -> None:
-        """Tell watchers that a commit is done: inotify shows them the write, and there is nothing left to race with."""
+        """At the end of this turn tell watchers that a commit is done, so that there is nothing left to race with."""
+        self._has_news = True
+
+    def _ring(self) -> None:
+        """Write, which inotify shows to watchers."""
         try:
             os.pwrite(self._descriptor, b"\0", 0)
         except OSError:

@@ -131,7 +131,10 @@ class CommitWatcher(Protocol):
     """
 
     def wait(self, timeout_seconds: float, *, ignore_commits: bool = False) -> bool:
-        """Block until a commit (True), `interrupt` or the timeout (both False)."""
+        """Block until a commit (True), `interrupt` or the timeout (both False).
+
+        A commit may end two waits, unless whoever was woken by it calls `forget` before the next one.
+        """
         ...
 
     def forget(self) -> None:

@@ -89,8 +89,6 @@ class RatedClaim:
 
     def release(self) -> None:
         """Release what may start now, no more than there is room for."""
-        if not self._transaction.rows(group.IS_ANY_BLOCKED):
-            return
         due = self._transaction.rows(rate.DUE, self._now, *self._places(), _MOST_RATES)
         # A rate that another worker has in hand is that one's: nobody waits here, with locks of its own, for others.
         ours = self._transaction.try_serialize(rate_lock(row[0]) for row in due)

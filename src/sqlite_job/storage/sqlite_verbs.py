@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
-from typing import Any, Callable, List, Mapping, Sequence
+from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
 from sqlite_job.core.jobs import ClaimedJob, NewJob
 from sqlite_job.storage.base import SQLStorage
@@ -54,4 +54,10 @@ class SqliteVerbs(SQLStorage):
         return sum(ended)
 
     def _array(self, values: Sequence[Any]) -> str:
-        return json.dumps(values)
+        return _array_of_names(values) if type(values) is tuple else json.dumps(values)
+
+
+@lru_cache(maxsize=64)
+def _array_of_names(names: Tuple[str, ...]) -> str:
+    """Return the queues or functions that a worker asks for in each of its turns, encoded once."""
+    return json.dumps(names)

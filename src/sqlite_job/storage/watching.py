@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sqlite3
+import struct
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import List, Optional
@@ -18,7 +19,7 @@ from sqlite_job.core.clock import elapsed
 from sqlite_job.storage.interface import CommitWatcher
 
 try:
-    from inotify_simple import INotify, flags, parse_events
+    from inotify_simple import INotify, flags
 except ImportError:  # other systems than Linux
     INotify = None
 
@@ -26,12 +27,12 @@ except ImportError:  # other systems than Linux
 # on one that is busy.
 _LOOKS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
+# How an event begins that says that there were too many, and others are lost.
+_OVERFLOW = struct.pack("iI", -1, 0x4000)
+
 # The bounds of the lazy poll: quick right after work, at most 25 ms late when idle.
 _POLL_FIRST = 0.001
 _POLL_LAST = 0.025
-
-# Past this many bytes of events (about 100) nobody asks which files they were about.
-_MANY_EVENTS = 4096
 
 
 def watch_commits(path: str, gate_path: str, connection: sqlite3.Connection) -> CommitWatcher:
@@ -71,8 +72,10 @@ class InotifyWatcher:
 
     def __init__(self, path: str, gate_path: str, connection: sqlite3.Connection) -> None:
         """Watch the folder of `path`; raises OSError when the system has no watch left."""
-        self._bell = os.path.basename(gate_path)
-        self._journal = f"{os.path.basename(path)}-wal"
+        # As they stand in the events, where NULs follow a name. Of a file whose name ends in one of ours a sign is
+        # taken for ours, too: a look for nothing.
+        self._bell = os.fsencode(os.path.basename(gate_path)) + b"\0"
+        self._journal = os.fsencode(os.path.basename(path)) + b"-wal\0"
         self._inotify = INotify()
         try:
             self._inotify.add_watch(os.path.dirname(path), flags.MODIFY)
@@ -85,6 +88,7 @@ class InotifyWatcher:
         self._everything = _poll_for(self._inotify.fileno(), self._read_end)
         self._interrupts = _poll_for(self._read_end)
         self._data_version = _DataVersion(connection)
+        self._has_woken = False
         # The moments of the looks to come. They outlast a wait: the change that ends it may be an earlier commit than
         # the one whose sign was seen.
         self._looks: List[float] = []
@@ -104,8 +108,8 @@ class InotifyWatcher:
                 has_rung = self._read_signs()
                 looks = [] if ignore_commits else self._looks
                 if has_rung:
-                    # What is there by now will be seen by whoever is woken: the looks are for what comes after it.
-                    self._data_version.has_changed()
+                    # Whoever is woken reads at once: what is known of the version is brought up to date by `forget`.
+                    self._has_woken = True
                     return True
             if looks and elapsed() >= looks[0]:
                 looks.pop(0)
@@ -116,8 +120,12 @@ class InotifyWatcher:
 
     def forget(self) -> None:
         """Let what has been committed so far end no wait."""
-        if self._inotify.fileno() in _ready(self._everything, 0.0):
+        has_signs = self._inotify.fileno() in _ready(self._everything, 0.0)
+        if has_signs:
             self._read_signs()
+        if has_signs or self._has_woken:
+            # The looks that signs have led to are for what comes after this.
+            self._has_woken = False
             self._data_version.has_changed()
 
     def interrupt(self) -> None:
@@ -139,12 +147,13 @@ class InotifyWatcher:
 
     def _read_signs(self) -> bool:
         """Return whether the bell has rung; a sign of the journal sets the times of the looks to come."""
-        waiting = os.read(self._inotify.fileno(), 65536)
-        names = None if len(waiting) > _MANY_EVENTS else [event.name for event in parse_events(waiting)]
-        if names is None or self._journal in names:
+        events = os.read(self._inotify.fileno(), 65536)
+        has_lost_some = _OVERFLOW in events
+        if has_lost_some or self._journal in events:
             # Also where the bell has rung: somebody else may have begun to write before it did.
-            self._looks = [elapsed() + delay for delay in _LOOKS]
-        return names is None or self._bell in names
+            now = elapsed()
+            self._looks = [now + delay for delay in _LOOKS]
+        return has_lost_some or self._bell in events
 
 
 class PollWatcher:

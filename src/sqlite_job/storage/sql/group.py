@@ -72,13 +72,14 @@ RELEASE = Statement(
 
 # Index: blocked, in its order: without one PostgreSQL may read the table, as where many are blocked one must come soon;
 # but all that has finished may lie before it.
-IS_ANY_BLOCKED = Statement(
+FIRST_BLOCKED = (
     select(job.c.seq)
     .where(job.c.status == BLOCKED)
     .order_by(job.c.created_at)
     .limit(literal_column("1"))
     .offset(literal_column("0"))
 )
+IS_ANY_BLOCKED = Statement(FIRST_BLOCKED)
 
 # The groups of some jobs, once for each job.
 OF_JOBS = Statement(
