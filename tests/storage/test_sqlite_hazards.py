@@ -353,6 +353,27 @@ def test_every_transaction_that_writes_takes_the_write_lock_first(make, path):
     assert seen[-1] == "COMMIT"
 
 
+def test_the_bell_rings_when_the_next_writer_can_come_in(make, path, monkeypatch):
+    """Whoever is woken by it wants to, at once."""
+    fcntl = pytest.importorskip("fcntl", reason="there is no gate without fcntl")
+    storage = make(path)
+    storage.enqueue([new_job("a")])
+    next_one = os.open(path + "-gate", os.O_RDWR)
+    ring, came_in = os.pwrite, []
+
+    def come_in_and_ring(descriptor, data, offset):
+        fcntl.flock(next_one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(next_one, fcntl.LOCK_UN)
+        came_in.append(descriptor)
+        return ring(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", come_in_and_ring)
+    storage.enqueue([new_job("b")])
+    os.close(next_one)
+
+    assert len(came_in) == 1
+
+
 def test_writers_pass_the_gate_one_at_a_time(path):
     one, two = Gate(path + "-gate"), Gate(path + "-gate")  # as of two processes
     order = []
