@@ -29,10 +29,13 @@ PYTEST = ["-m", "pytest", "-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist"
 # What says the same on every Python, and takes longest. PostgreSQL is left to the contract in tests/storage there: what
 # is above the storage does not know which database it is, and has been run on a file (tests/databases.py).
 ONCE = [
-    *(f"--ignore=tests/{name}" for name in ("benchmarks", "chaos", "docs", "postgres", "cli/test_on_postgres.py")),
+    *(
+        f"--ignore=tests/{name}"
+        for name in ("benchmarks", "chaos", "docs", "postgres", "cli/test_on_postgres.py", "storage/test_moving.py")
+    ),
     *("-m", "not also_on_postgres"),
 ]
-LEFT_OUT = "benchmarks, chaos, documents, and all but the contract on PostgreSQL"
+LEFT_OUT = "benchmarks, chaos, documents, moves to other databases, and all but the contract on PostgreSQL"
 PIP_INSTALL = ["-m", "pip", "--disable-pip-version-check", "install", "-q"]
 PROBE = "import ensurepip, sqlite3, sys, venv; print(sys.version_info.releaselevel, *sys.version_info[:3])"
 
