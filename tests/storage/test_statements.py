@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from sqlite_job.storage.sql import completion, job, payload, result, take
+from sqlite_job.storage.sql.glance import GLANCE
 from sqlite_job.storage.sqlite import _DIALECT
 from sqlite_job.storage.statement import Statement, given
 from sqlite_job.storage.tables import job as job_table
@@ -30,6 +31,16 @@ HOT = {
         "UPDATE sqlitejob_job SET status='running', started_at=?, tries=(sqlitejob_job.tries + 1), "
         "claim_number=(sqlitejob_job.claim_number + 1), worker_id=? "
         "WHERE sqlitejob_job.seq IN (SELECT value FROM json_each(?))",
+    ),
+    "GLANCE": (
+        GLANCE,
+        "SELECT EXISTS (SELECT 1 FROM sqlitejob_worker WHERE sqlitejob_worker.id = ?) AS anon_1, "
+        "(SELECT sqlitejob_job.seq FROM sqlitejob_job WHERE sqlitejob_job.status = 'scheduled' "
+        "AND sqlitejob_job.run_at <= ? ORDER BY sqlitejob_job.run_at LIMIT 1 OFFSET 0) IS NOT NULL AS anon_2, "
+        "(SELECT sqlitejob_job.seq FROM sqlitejob_job WHERE sqlitejob_job.status = 'blocked' "
+        "ORDER BY sqlitejob_job.created_at LIMIT 1 OFFSET 0) IS NOT NULL AS anon_3, "
+        "EXISTS (SELECT 1 FROM sqlitejob_suspect) AS anon_4, "
+        "EXISTS (SELECT 1 FROM sqlitejob_queue WHERE sqlitejob_queue.paused_at IS NOT NULL) AS anon_5",
     ),
     "COMPLETE": (
         completion.COMPLETE,
@@ -69,7 +80,7 @@ def test_the_text_of_a_hot_statement(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["CLAIMABLE", "TAKE", "COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"]
+    "name", ["GLANCE", "CLAIMABLE", "TAKE", "COMPLETE", "ENQUEUE", "ENQUEUE_NEXT", "ITS_PAYLOAD", "PAYLOAD", "RESULT"]
 )
 def test_a_statement_of_the_hot_path_needs_no_rearranging(name):
     assert HOT[name][0].compiled[_DIALECT].arrange is None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass  # not frozen: that takes three times as long to make, and there are thousands in a batch
+@dataclass  # not frozen: that takes 0.7 us to make and not 0.3, and there are thousands in a batch
 class Call(Generic[T_co]):
     """A function with arguments, for `enqueue_many`; made by `call`."""
 

@@ -13,7 +13,7 @@ SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 # Returns seconds of a clock that never jumps; only differences mean anything. The name alone: it is asked a few times
-# for each job, and a function around it would double that.
+# for each job, and a function around it would take half as long again.
 elapsed: Callable[[], float] = time.monotonic
 
 # Asked instead of the operating system, in microseconds, while a test has a clock of its own (`sqlite_job.testing`).

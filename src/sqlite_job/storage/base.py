@@ -257,9 +257,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             _tell_of(outcomes, transaction)
         seen = glance(transaction, worker_id, now) if wanted or may_be_due else Glance()
         promoted = self._promote(transaction, now) if may_be_due and seen.is_any_due else []
-        may_be_blocked = bool(seen.is_any_blocked or promoted)
-        ended = [outcome.seq for outcome in outcomes] + promoted
-        self._release_behind(ended, transaction, now, may_be_blocked=may_be_blocked)
+        release_after(transaction, self._array, [outcome.seq for outcome in outcomes] + promoted, now)
         if not wanted:
             return Exchange([], stale)
         if not seen.is_registered:
@@ -269,7 +267,7 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
         limited = QueueLimitedClaim(transaction, wanted, now) if wanted.queue_limits else None
         wanted = limited.leave_out_full() if limited else wanted
         rated = RatedClaim(transaction, self._array, wanted, now)
-        if may_be_blocked:
+        if seen.is_any_blocked or promoted:
             rated.release()
         takes_suspect = wanted.takes_suspect and seen.is_any_suspect
         suspect_job = self._claim_suspect(transaction, worker_id, wanted, now) if takes_suspect else None
@@ -285,11 +283,6 @@ class SQLStorage(LookVerbs, ArgumentVerbs, ScheduleVerbs, QueueVerbs, PruneVerbs
             limited.record()
         unlimited = self._take_unlimited(transaction, suspect_job, claimed, wanted.limited)
         return Exchange(claimed, stale, suspect=suspect_job, unlimited=unlimited, paused=paused)
-
-    def _release_behind(self, ended: List[int], transaction: Transaction, now: int, *, may_be_blocked: bool) -> None:
-        # Where others write meanwhile, one may be about to block a job behind these: only the group's key tells.
-        if ended and (may_be_blocked or not transaction.is_alone):
-            release_after(transaction, self._array, ended, now)
 
     def _take_unlimited(
         self,

@@ -1,4 +1,4 @@
-"""Ask in one statement what a turn would else ask in five: each is most of an idle worker's way to a job."""
+"""Ask in one statement what a turn would else ask in five, all of them between an enqueue and the start of its job."""
 
 from __future__ import annotations
 

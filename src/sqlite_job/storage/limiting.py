@@ -61,7 +61,7 @@ def release_groups(transaction: Transaction, group_keys: Iterable[str], now: int
 def release_after(transaction: Transaction, array: Array, seqs: Sequence[int], now: int) -> None:
     """Release what waited for these jobs to end, and have them looked at again if they wait themselves."""
     # Where others write meanwhile, one may be about to block a job behind these: only the group's key tells.
-    if transaction.is_alone and not transaction.rows(group.IS_ANY_BLOCKED):
+    if not seqs or (transaction.is_alone and not transaction.rows(group.IS_ANY_BLOCKED)):
         return
     given = array(seqs)
     keys = sorted({key for (key,) in transaction.rows(group.OF_JOBS, given)})
